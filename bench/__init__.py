@@ -1,0 +1,1 @@
+"""Time the seven programs on lamina and on its peers: `python -m bench --help`."""

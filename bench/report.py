@@ -1,0 +1,74 @@
+"""Medians, ratios, the table and the JSON file."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from statistics import median
+from typing import Any
+
+Samples = dict[str, dict[str, list[float]]]  # row -> peer -> seconds, one per round
+
+OURS = "lamina"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            models = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
+        name = models[0] if models else name
+    except OSError:
+        pass
+    return {
+        "processor": name,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def summarize(samples: Samples) -> dict[str, dict[str, dict[str, Any]]]:
+    """Median and least of every cell, and its ratio to ours."""
+    summary: dict[str, dict[str, dict[str, Any]]] = {}
+    for row, by_peer in samples.items():
+        ours = median(by_peer[OURS]) if by_peer.get(OURS) else None
+        summary[row] = {}
+        for peer, seconds in by_peer.items():
+            if not seconds:
+                continue
+            middle = median(seconds)
+            cell = {"median": middle, "min": min(seconds), "rounds": seconds}
+            if ours is not None:
+                cell["ratio"] = middle / ours
+            summary[row][peer] = cell
+    return summary
+
+
+def format_seconds(seconds: float) -> str:
+    """Three digits and a unit: "1.85 µs", "12.0 ms"."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            break
+    value = seconds / size
+    digits = max(0, 2 - (len(str(int(value))) - 1))
+    return f"{value:.{digits}f} {unit}"
+
+
+def table(title: str, summary: dict[str, dict[str, dict[str, Any]]], peers: list[str]) -> str:
+    """A Markdown table: our time, and each peer's with how many times as long it takes."""
+    lines = [f"| {title} | " + " | ".join(peers) + " |", "| --- |" + " ---: |" * len(peers)]
+    for row, cells in summary.items():
+        texts = []
+        for peer in peers:
+            cell = cells.get(peer)
+            if cell is None:
+                texts.append("")
+                continue
+            text = format_seconds(cell["median"])
+            if peer != OURS and "ratio" in cell:
+                text += f" ({cell['ratio']:.3g}x)"
+            texts.append(text)
+        lines.append(f"| {row} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)

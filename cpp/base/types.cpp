@@ -1,0 +1,122 @@
+#include "lamina/types.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+
+namespace lamina {
+
+Error::Error(const std::string& what) : std::runtime_error(what) {}
+Error::~Error() = default;
+ShapeError::ShapeError(const std::string& what) : Error(what) {}
+ShapeError::~ShapeError() = default;
+TypeError::TypeError(const std::string& what) : Error(what) {}
+TypeError::~TypeError() = default;
+
+namespace {
+
+struct DTypeRow {
+  const char* name;
+  std::size_t size;
+};
+constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int32", 4},
+                                {"int64", 8},   {"uint8", 1},   {"bool", 1}};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::size_t item_size(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].size; }
+const char* dtype_name(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
+bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+
+DType parse_dtype(std::string_view name) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::size(kDTypes); ++i) {
+    if (name == kDTypes[i].name) return static_cast<DType>(i);
+    names.emplace_back(kDTypes[i].name);
+  }
+  const std::string near = nearest_name(name, names);
+  throw TypeError("dtype '" + std::string(name) + "' is not one of float32, float64, int32, int64, uint8, bool" +
+                  (near.empty() ? "" : ". Did you mean '" + near + "'?"));
+}
+
+bool is_known(const Shape& shape) {
+  return std::none_of(shape.begin(), shape.end(), [](Dim d) { return d == kUnknown; });
+}
+
+Dim element_count(const Shape& shape) {
+  Dim count = 1;
+  bool empty = false;
+  for (const Dim d : shape) {
+    if (d < 0) throw ShapeError("shape " + to_string(shape) + " has a size that is negative or unknown");
+    empty = empty || d == 0;
+  }
+  if (empty) return 0;
+  constexpr Dim kMost = std::numeric_limits<Dim>::max() / 16;  // 16: no dtype is larger, with room
+  for (const Dim d : shape) {
+    if (count > kMost / d) throw ShapeError("shape " + to_string(shape) + " is too large");
+    count *= d;
+  }
+  return count;
+}
+
+std::size_t byte_size(const Spec& spec) {
+  return static_cast<std::size_t>(element_count(spec.shape)) * item_size(spec.dtype);
+}
+
+std::string to_string(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += shape[i] == kUnknown ? "None" : std::to_string(shape[i]);
+  }
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string to_string(const Spec& spec) { return to_string(spec.shape) + " " + dtype_name(spec.dtype); }
+
+std::string to_string(const Attr& attr) {
+  if (const auto* b = std::get_if<bool>(&attr)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<std::int64_t>(&attr)) return std::to_string(*i);
+  if (const auto* d = std::get_if<double>(&attr)) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", *d);
+    return text;
+  }
+  if (const auto* s = std::get_if<std::string>(&attr)) return "'" + *s + "'";
+  std::string text = "[";
+  for (const std::int64_t v : std::get<std::vector<std::int64_t>>(attr)) {
+    if (text.size() > 1) text += ", ";
+    text += std::to_string(v);
+  }
+  return text + "]";
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace lamina

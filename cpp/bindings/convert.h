@@ -1,0 +1,40 @@
+// Between Python objects and the engine's types; shared by the bindings' files.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/typing.h>
+
+#include "lamina/graph.h"
+
+namespace lamina::python {
+
+namespace py = pybind11;
+using ShapeTuple = py::typing::Tuple<py::typing::Optional<py::int_>, py::ellipsis>;
+
+// A graph under construction, with its builder.
+struct GraphHandle {
+  Graph graph;
+  Builder builder{graph};
+  GraphHandle() = default;
+  GraphHandle(const GraphHandle&) = delete;
+  GraphHandle& operator=(const GraphHandle&) = delete;
+};
+
+py::dtype numpy_dtype(DType dtype);
+// A tensor on the array's own memory, which it keeps alive. The array must be C-contiguous, in
+// native byte order and of an engine dtype: TypeError otherwise.
+Tensor tensor_of(const py::array& array);
+// An array on the tensor's own memory, which it keeps alive.
+py::array array_of(const Tensor& tensor);
+Shape shape_of(const py::iterable& sizes);   // None is an unknown size
+ShapeTuple tuple_of(const Shape& shape);
+Attrs attrs_of(const py::dict& attrs);
+py::dict dict_of(const Attrs& attrs);
+
+void bind_tensor(py::module_& m);
+void bind_graph(py::module_& m);
+void bind_program(py::module_& m);
+
+}  // namespace lamina::python

@@ -1,0 +1,86 @@
+#include "convert.h"
+
+namespace lamina::python {
+namespace {
+
+// Keeps a Python object alive from C++; the last owner may drop it without holding the GIL.
+std::shared_ptr<void> keep_alive(const py::object& object) {
+  PyObject* raw = object.ptr();
+  Py_INCREF(raw);
+  return {raw, [](void* p) {
+            if (!Py_IsInitialized()) return;
+            const py::gil_scoped_acquire gil;
+            Py_DECREF(static_cast<PyObject*>(p));
+          }};
+}
+
+DType dtype_of(const py::dtype& dtype) {
+  const char kind = dtype.kind();
+  const auto size = dtype.itemsize();
+  if (dtype.byteorder() == '>') throw TypeError("arrays of foreign byte order are not taken; use arr.astype(arr.dtype.newbyteorder('='))");
+  if (kind == 'f' && size == 4) return DType::f32;
+  if (kind == 'f' && size == 8) return DType::f64;
+  if (kind == 'i' && size == 4) return DType::i32;
+  if (kind == 'i' && size == 8) return DType::i64;
+  if (kind == 'u' && size == 1) return DType::u8;
+  if (kind == 'b') return DType::boolean;
+  throw TypeError("arrays of dtype " + std::string(py::str(dtype)) +
+                  " are not taken: use float32, float64, int32, int64, uint8 or bool");
+}
+
+}  // namespace
+
+py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
+
+Tensor tensor_of(const py::array& array) {
+  if ((array.flags() & py::array::c_style) == 0) throw TypeError("the array must be C-contiguous; use numpy.ascontiguousarray");
+  Spec spec{dtype_of(array.dtype()), Shape(array.shape(), array.shape() + array.ndim())};
+  return Tensor::wrap(std::move(spec), const_cast<void*>(array.data()), keep_alive(array));
+}
+
+py::array array_of(const Tensor& tensor) {
+  auto* owner = new Tensor(tensor);
+  const py::capsule base(owner, [](void* p) { delete static_cast<Tensor*>(p); });
+  const std::vector<py::ssize_t> shape(tensor.shape().begin(), tensor.shape().end());
+  return {numpy_dtype(tensor.dtype()), shape, owner->raw(), base};
+}
+
+Shape shape_of(const py::iterable& sizes) {
+  Shape shape;
+  for (const py::handle size : sizes) shape.push_back(size.is_none() ? kUnknown : size.cast<Dim>());
+  return shape;
+}
+
+ShapeTuple tuple_of(const Shape& shape) {
+  py::tuple out(shape.size());
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    out[i] = shape[i] == kUnknown ? py::object(py::none()) : py::object(py::int_(shape[i]));
+  return out;
+}
+
+void bind_tensor(py::module_& m) {
+  py::class_<Tensor>(m, "Tensor", "Numbers in aligned memory; shares it with NumPy both ways.")
+      .def(py::init(&tensor_of), py::arg("array"), "A tensor on the array's memory, without a copy.")
+      .def_property_readonly("shape", [](const Tensor& t) { return tuple_of(t.shape()); })
+      .def_property_readonly("dtype", [](const Tensor& t) { return dtype_name(t.dtype()); })
+      .def_property_readonly("size", &Tensor::size)
+      .def("clone", &Tensor::clone)
+      .def("to_numpy", &array_of, "The values, without a copy.");
+
+  py::class_<Variable, VariablePtr>(m, "Variable", "State that a step reads and assigns.")
+      .def(py::init([](std::string name, const Tensor& value) {
+             return std::make_shared<Variable>(std::move(name), value.clone());
+           }),
+           py::arg("name"), py::arg("value"))
+      .def_property_readonly("name", &Variable::name)
+      .def_property_readonly("shape", [](const Variable& v) { return tuple_of(v.spec().shape); })
+      .def_property_readonly("dtype", [](const Variable& v) { return dtype_name(v.spec().dtype); })
+      .def_property_readonly("value", [](const Variable& v) { return v.value(); }, "The current value; shares memory.")
+      .def("assign", &Variable::assign, py::arg("value"));
+
+  m.def("pack", [](const std::vector<VariablePtr>& variables, std::string name) {
+    return pack(variables, std::move(name));
+  }, py::arg("variables"), py::arg("name"), "Move variables of one dtype into one buffer; returns the whole of it.");
+}
+
+}  // namespace lamina::python

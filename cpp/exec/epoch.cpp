@@ -1,0 +1,193 @@
+#include "lamina/epoch.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "base/denormals.h"
+#include "base/parallel.h"
+#include "exec/program.h"
+
+namespace lamina {
+namespace {
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Says when `interval_ms` have passed, reading the clock seldom when batches are short.
+class Ticker {
+ public:
+  explicit Ticker(double interval_ms) : interval_(interval_ms), last_tick_(now_ms()), last_look_(last_tick_) {}
+  bool tick() {
+    if (++skipped_ < stride_) return false;
+    skipped_ = 0;
+    const double now = now_ms();
+    const double elapsed = now - last_look_;
+    last_look_ = now;
+    if (elapsed < 0.5 && stride_ < 4096) stride_ *= 2;
+    if (elapsed > 4 && stride_ > 1) stride_ /= 2;
+    if (now - last_tick_ < interval_) return false;
+    last_tick_ = now;
+    return true;
+  }
+
+ private:
+  double interval_, last_tick_, last_look_;
+  int stride_ = 1, skipped_ = 0;
+};
+
+class EpochRunner {
+ public:
+  EpochRunner(const std::shared_ptr<Program>& main, const std::shared_ptr<Program>& tail,
+              std::span<const Column> columns, const EpochOptions& options)
+      : options_(options), columns_(columns), main_(main), main_program_(*main) {
+    if (tail != nullptr) {
+      tail_.emplace(tail);
+      tail_program_ = tail.get();
+    }
+    const Graph& graph = main->graph();
+    if (columns.size() != graph.inputs.size())
+      throw Error("the program takes " + std::to_string(graph.inputs.size()) + " columns, got " +
+                  std::to_string(columns.size()));
+    for (const ValueId id : graph.inputs)
+      row_bytes_.push_back(byte_size(graph.values[id].spec) / static_cast<std::size_t>(options.batch));
+    for (const ValueId id : graph.outputs)
+      out_row_bytes_.push_back(byte_size(graph.values[id].spec) / static_cast<std::size_t>(options.batch));
+  }
+
+  EpochResult run() {
+    const FlushDenormals flush;
+    const std::int64_t batches = (options_.rows + options_.batch - 1) / options_.batch;
+    const std::int64_t end = options_.last_batch < 0 ? batches : std::min(options_.last_batch, batches);
+    Ticker ticker(options_.interval_ms);
+    EpochResult result;
+    for (std::int64_t b = options_.first_batch; b < end; ++b) {
+      if (options_.hook_every_batch && options_.before_batch && !options_.before_batch(b)) {
+        result.stopped = true;
+        break;
+      }
+      step(b);
+      ++result.batches;
+      const bool call = options_.after_batch && (options_.hook_every_batch || ticker.tick());
+      if (call && !options_.after_batch(b)) {
+        result.stopped = true;
+        break;
+      }
+    }
+    return result;
+  }
+
+ private:
+  void step(std::int64_t batch) {
+    const std::int64_t first = batch * options_.batch;
+    const std::int64_t rows = std::min(options_.batch, options_.rows - first);
+    const bool whole = rows == options_.batch;
+    Plan& plan = whole ? *main_ : **tail_;
+    for (std::size_t c = 0; c < columns_.size(); ++c) gather(c, first, rows, plan.input(c));
+    plan.run_to_seam();
+    if (plan.failed()) fail(plan, batch);
+    if (options_.watch_loss && !reported_ && !loss_is_finite(plan, whole)) report(batch, first, rows);
+    plan.finish();
+    for (std::size_t k = 0; k < options_.sinks.size(); ++k)
+      if (options_.sinks[k] != nullptr)
+        std::memcpy(static_cast<std::byte*>(options_.sinks[k]) + static_cast<std::size_t>(first) * out_row_bytes_[k],
+                    plan.output(k), static_cast<std::size_t>(rows) * out_row_bytes_[k]);
+  }
+
+  void gather(std::size_t column, std::int64_t first, std::int64_t rows, void* to) const {
+    const std::size_t bytes = row_bytes_[column];
+    const auto* from = static_cast<const std::byte*>(columns_[column].rows);
+    if (options_.order == nullptr) {
+      std::memcpy(to, from + static_cast<std::size_t>(first) * bytes, static_cast<std::size_t>(rows) * bytes);
+      return;
+    }
+    auto* out = static_cast<std::byte*>(to);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::memcpy(out + static_cast<std::size_t>(r) * bytes,
+                  from + static_cast<std::size_t>(options_.order[first + r]) * bytes, bytes);
+  }
+
+  static bool finite(const void* value, DType dtype) {
+    return dtype == DType::f64 ? std::isfinite(*static_cast<const double*>(value))
+                               : std::isfinite(*static_cast<const float*>(value));
+  }
+
+  bool loss_is_finite(const Plan& plan, bool whole) const {
+    const Graph& graph = (whole ? main_program_ : *tail_program_).graph();
+    return finite(plan.output(0), graph.values[graph.outputs[0]].spec.dtype);
+  }
+
+  // The plan's own input buffers may be in use for something else by now: gather once more.
+  void report(std::int64_t batch, std::int64_t first, std::int64_t rows) {
+    reported_ = true;
+    if (!options_.on_nonfinite) return;
+    std::vector<std::vector<std::byte>> copies(columns_.size());
+    std::vector<const void*> pointers;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      copies[c].resize(static_cast<std::size_t>(rows) * row_bytes_[c] + 1);
+      gather(c, first, rows, copies[c].data());
+      pointers.push_back(copies[c].data());
+    }
+    options_.on_nonfinite(batch, pointers);
+  }
+
+  [[noreturn]] static void fail(Plan& plan, std::int64_t batch) {
+    try {
+      plan.throw_failure();
+    } catch (const Error& e) {
+      throw Error(std::string(e.what()) + " (batch " + std::to_string(batch) + ")");
+    }
+    throw Error("unreachable");
+  }
+
+  const EpochOptions& options_;
+  std::span<const Column> columns_;
+  Program::Lease main_;
+  std::optional<Program::Lease> tail_;
+  const Program& main_program_;
+  const Program* tail_program_ = nullptr;
+  std::vector<std::size_t> row_bytes_, out_row_bytes_;
+  bool reported_ = false;
+};
+
+// SplitMix64 of a counter: the k-th number depends on (seed, k) only.
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+EpochResult run_epoch(const std::shared_ptr<Program>& main, const std::shared_ptr<Program>& tail,
+                      std::span<const Column> columns, const EpochOptions& options) {
+  if (options.batch < 1) throw Error("batch size must be at least 1, got " + std::to_string(options.batch));
+  if (options.rows < 0) throw Error("rows must not be negative, got " + std::to_string(options.rows));
+  if (options.rows % options.batch != 0 && tail == nullptr &&
+      (options.last_batch < 0 || options.last_batch > options.rows / options.batch))
+    throw Error("the last batch is smaller and needs a program of its own");
+  EpochRunner runner(main, tail, columns, options);
+  EpochResult result;
+  const auto body = [&](std::int64_t) { result = runner.run(); };
+  const bool team = main->impl().wants_team || (tail != nullptr && tail->impl().wants_team);
+  if (team)
+    with_team(body);
+  else
+    body(0);
+  return result;
+}
+
+void shuffled_order(std::int64_t rows, std::uint64_t seed, std::uint64_t epoch, std::int64_t* order) {
+  std::iota(order, order + rows, std::int64_t{0});
+  const std::uint64_t stream = mix(seed ^ mix(epoch));
+  for (std::int64_t i = rows - 1; i > 0; --i) {
+    const std::uint64_t random = mix(stream + static_cast<std::uint64_t>(i)) >> 32;
+    const auto j = static_cast<std::int64_t>((random * static_cast<std::uint64_t>(i + 1)) >> 32);
+    std::swap(order[i], order[j]);
+  }
+}
+
+}  // namespace lamina

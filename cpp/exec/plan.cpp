@@ -1,0 +1,131 @@
+// Running a program: pointers and a loop. No strings, maps, locks, allocation or exceptions here.
+#include <cstring>
+
+#include "base/denormals.h"
+#include "base/parallel.h"
+#include "exec/program.h"
+
+namespace lamina {
+
+struct Plan::Impl {
+  explicit Impl(const Program::Impl& program) : program(program) {
+    arena = Tensor(Spec{DType::u8, {static_cast<Dim>(program.layout.arena_bytes)}});
+    bind();
+  }
+
+  void* address(ValueId id) const {
+    const Value& value = program.graph.values[id];
+    if (value.kind == Value::Kind::variable) return value.variable->value().raw();
+    return at(program.layout.places[id]);
+  }
+
+  void* at(const Place& place) const {
+    const Root& root = program.layout.roots[place.root];
+    const Value* owner = root.value == kNoValue ? nullptr : &program.graph.values[root.value];
+    if (root.kind == Root::Kind::variable)
+      return static_cast<std::byte*>(const_cast<void*>(owner->variable->value().raw())) + place.offset;
+    if (root.kind == Root::Kind::constant)
+      return static_cast<std::byte*>(const_cast<void*>(owner->constant.raw())) + place.offset;
+    return static_cast<std::byte*>(const_cast<void*>(arena.raw())) + root.offset + place.offset;
+  }
+
+  void bind() {
+    pointers.clear();
+    runs.clear();
+    std::size_t count = 0;
+    for (const Step& step : program.steps) count += step.in.size() + step.out.size();
+    pointers.reserve(count);  // Run keeps addresses into it
+    for (const Step& step : program.steps) {
+      void** ins = pointers.data() + pointers.size();
+      for (const ValueId id : step.in) pointers.push_back(address(id));
+      void** outs = pointers.data() + pointers.size();
+      for (const ValueId id : step.out) pointers.push_back(id == kNoValue ? nullptr : address(id));
+      auto* scratch = step.scratch == ~0U ? nullptr : static_cast<std::byte*>(at({step.scratch, 0}));
+      runs.push_back({ins, outs, scratch, &failure});
+    }
+    saves.clear();
+    copies.clear();
+    std::map<ValueId, void*> saved;
+    for (const auto& [id, root] : program.layout.saved) {
+      saves.push_back({at({root, 0}), address(id), byte_size(program.graph.values[id].spec)});
+      saved[id] = saves.back().to;
+    }
+    const auto final_address = [&](ValueId id) { return saved.count(id) != 0 ? saved[id] : address(id); };
+    for (const Assign& a : program.layout.copies)
+      copies.push_back({address(a.variable), final_address(a.value), byte_size(program.graph.values[a.value].spec)});
+    inputs.clear();
+    outputs.clear();
+    for (const ValueId id : program.graph.inputs) inputs.push_back(address(id));
+    for (const ValueId id : program.graph.outputs) outputs.push_back(final_address(id));
+    bound_to.clear();
+    for (const Value& value : program.graph.values)
+      if (value.kind == Value::Kind::variable) bound_to.emplace_back(value.variable.get(), value.variable->value().raw());
+  }
+
+  bool moved() const {
+    for (const auto& [variable, address] : bound_to)
+      if (variable->value().raw() != address) return true;
+    return false;
+  }
+
+  void run(std::size_t begin, std::size_t end) const {
+    for (std::size_t i = begin; i < end; ++i) program.steps[i].run(runs[i]);
+  }
+
+  struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
+  };
+  const Program::Impl& program;
+  Tensor arena;
+  Failure failure;
+  std::vector<void*> pointers;
+  std::vector<Run> runs;
+  std::vector<Copy> saves, copies;
+  std::vector<void*> inputs;
+  std::vector<const void*> outputs;
+  std::vector<std::pair<const Variable*, const void*>> bound_to;
+};
+
+Plan::Plan(const Program& program) : impl_(std::make_unique<Impl>(program.impl())) {}
+Plan::~Plan() = default;
+
+void Plan::rebind() {
+  if (impl_->moved()) impl_->bind();
+}
+
+void* Plan::input(std::size_t i) const { return impl_->inputs[i]; }
+const void* Plan::output(std::size_t i) const { return impl_->outputs[i]; }
+void Plan::run_to_seam() { impl_->run(0, impl_->program.seam_step); }
+bool Plan::failed() const { return impl_->failure.what.load(std::memory_order_relaxed) != nullptr; }
+
+void Plan::throw_failure() {
+  char text[256];
+  const char* what = impl_->failure.what.exchange(nullptr);
+  std::snprintf(text, sizeof text, what, impl_->failure.value.load());
+  throw Error(text);
+}
+
+void Plan::finish() {
+  impl_->run(impl_->program.seam_step, impl_->program.steps.size());
+  for (const Impl::Copy& c : impl_->saves) std::memcpy(c.to, c.from, c.bytes);
+  for (const Impl::Copy& c : impl_->copies) std::memmove(c.to, c.from, c.bytes);
+}
+
+void Program::run_into(std::span<const void* const> inputs, std::span<void* const> outputs) {
+  const Lease plan(shared_from_this());
+  const FlushDenormals flush;
+  const Graph& g = impl_->graph;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    std::memcpy(plan->input(i), inputs[i], byte_size(g.values[g.inputs[i]].spec));
+  const auto run = [&](std::int64_t) { plan->run(); };
+  if (impl_->wants_team)
+    with_team(run);
+  else
+    run(0);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    std::memcpy(outputs[i], plan->output(i), byte_size(g.values[g.outputs[i]].spec));
+}
+
+}  // namespace lamina

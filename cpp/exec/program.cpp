@@ -1,0 +1,201 @@
+#include "exec/program.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/parallel.h"
+
+namespace lamina {
+namespace {
+
+std::vector<bool> read_values(const Graph& graph) {
+  std::vector<bool> read(graph.values.size(), false);
+  for (const Node& node : graph.nodes)
+    for (const ValueId id : node.in) read[id] = true;
+  for (const ValueId id : graph.outputs) read[id] = true;
+  for (const Assign& a : graph.assigns) read[a.value] = true;
+  return read;
+}
+
+void require_known(const Graph& graph) {
+  for (const Value& value : graph.values)
+    if (!is_known(value.spec.shape))
+      throw ShapeError("a program needs every size, but one value is " + to_string(value.spec));
+}
+
+// The outer operands of a unit and the results that live on after it.
+void outer_values(const Graph& graph, const Unit& unit, const std::vector<int>& readers, std::vector<ValueId>& reads,
+                  std::vector<ValueId>& writes) {
+  const auto made_inside = [&](ValueId id) {
+    return std::any_of(unit.begin(), unit.end(), [&](std::size_t n) { return graph.nodes[n].out[0] == id; });
+  };
+  for (const std::size_t n : unit)
+    for (const ValueId id : graph.nodes[n].in)
+      if (!made_inside(id) && std::find(reads.begin(), reads.end(), id) == reads.end()) reads.push_back(id);
+  for (const std::size_t n : unit) {
+    const ValueId id = graph.nodes[n].out[0];
+    int inside = 0;
+    for (const std::size_t m : unit) inside += static_cast<int>(std::count(graph.nodes[m].in.begin(), graph.nodes[m].in.end(), id));
+    if (readers[id] > inside) writes.push_back(id);
+  }
+}
+
+std::vector<int> count_readers(const Graph& graph) {
+  std::vector<int> readers(graph.values.size(), 0);
+  for (const Node& node : graph.nodes)
+    for (const ValueId id : node.in) ++readers[id];
+  for (const ValueId id : graph.outputs) ++readers[id];
+  for (const Assign& a : graph.assigns) ++readers[a.value];
+  return readers;
+}
+
+}  // namespace
+
+ProgramOptions default_options() {
+  const char* plan = std::getenv("LAMINA_PLAN");
+  const bool plain = plan != nullptr && std::string_view(plan) == "plain";
+  return {!plain, !plain};
+}
+
+Bound bind_node(const Graph& graph, const Node& node, std::span<const bool> used) {
+  std::vector<Spec> in, out;
+  for (const ValueId id : node.in) in.push_back(graph.values[id].spec);
+  for (const ValueId id : node.out) out.push_back(graph.values[id].spec);
+  return node.op->bind({in, out, node.attrs, used});
+}
+
+std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
+  require_known(graph);
+  verify(graph);
+  if (options.fuse) {
+    simplify(graph);
+    fuse(graph);
+    verify(graph);
+  }
+  std::shared_ptr<Program> program(new Program);
+  program->impl_ = std::make_unique<Impl>();
+  Impl& impl = *program->impl_;
+  impl.options = options;
+  const std::vector<Unit> units = group_nodes(graph, options.fuse);
+  const std::vector<int> readers = count_readers(graph);
+  const std::vector<bool> read = read_values(graph);
+  std::vector<std::size_t> scratch;
+  impl.seam_step = units.size();
+  for (const Unit& unit : units) {
+    Step step;
+    Bound bound;
+    step.node = unit[0];
+    if (unit[0] >= graph.seam) impl.seam_step = std::min(impl.seam_step, impl.steps.size());
+    if (unit.size() == 1) {
+      const Node& node = graph.nodes[unit[0]];
+      step.in = node.in;
+      std::unique_ptr<bool[]> used(new bool[node.out.size() + 1]);
+      for (std::size_t i = 0; i < node.out.size(); ++i) {
+        used[i] = read[node.out[i]];
+        step.out.push_back(used[i] || i == 0 ? node.out[i] : kNoValue);
+      }
+      if (!node.out.empty()) used[0] = true;
+      bound = bind_node(graph, node, std::span<const bool>(used.get(), node.out.size()));
+    } else {
+      outer_values(graph, unit, readers, step.in, step.out);
+      bound = bind_group(graph, unit, step.in, step.out);
+    }
+    step.run = std::move(bound.run);
+    step.flops = bound.flops;
+    scratch.push_back(bound.scratch_bytes);
+    impl.wants_team = impl.wants_team || bound.flops > kMinParallelWork;
+    impl.steps.push_back(std::move(step));
+  }
+  impl.layout = plan_layout(graph, units, scratch, options.reuse);
+  for (std::size_t i = 0; i < impl.steps.size(); ++i) impl.steps[i].scratch = impl.layout.scratch[i];
+  impl.graph = std::move(graph);
+  return program;
+}
+
+Program::~Program() = default;
+const Graph& Program::graph() const { return impl_->graph; }
+std::size_t Program::arena_bytes() const { return impl_->layout.arena_bytes; }
+std::size_t Program::step_count() const { return impl_->steps.size(); }
+
+std::vector<StepInfo> Program::steps() const {
+  std::vector<StepInfo> infos;
+  for (const Step& step : impl_->steps) {
+    const Node& node = impl_->graph.nodes[step.node];
+    StepInfo info{std::string(node.op->name), impl_->graph.origins[node.origin], {}, {}, step.flops};
+    for (const ValueId id : step.in) info.in.push_back(impl_->graph.values[id].spec);
+    for (const ValueId id : step.out)
+      if (id != kNoValue) info.out.push_back(impl_->graph.values[id].spec);
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+std::vector<Program::Placement> Program::placements() const {
+  std::vector<Placement> placements;
+  for (const Root& root : impl_->layout.roots)
+    if (root.kind == Root::Kind::arena && root.bytes > 0 && root.last >= root.first)
+      placements.push_back({root.offset, root.bytes, root.first, root.last, root.value});
+  return placements;
+}
+
+std::vector<Dim> Program::input_bounds() const {
+  const Graph& graph = impl_->graph;
+  std::vector<ValueId> source(graph.values.size());  // through views and casts, back to an input
+  for (ValueId id = 0; id < source.size(); ++id) source[id] = id;
+  std::map<ValueId, Dim> bound;
+  for (const Node& node : graph.nodes) {
+    if (node.op->has(kView) || node.op->name == "cast") source[node.out[0]] = source[node.in[0]];
+    if (node.op->index_ranges == nullptr) continue;
+    std::vector<Spec> specs;
+    for (const ValueId id : node.in) specs.push_back(graph.values[id].spec);
+    for (const auto& [operand, limit] : node.op->index_ranges({specs, node.attrs})) {
+      const ValueId id = source[node.in[operand]];
+      const auto it = bound.find(id);
+      bound[id] = it == bound.end() ? limit : std::min(it->second, limit);
+    }
+  }
+  std::vector<Dim> bounds;
+  for (const ValueId id : graph.inputs) bounds.push_back(bound.count(id) != 0 ? bound[id] : -1);
+  return bounds;
+}
+
+std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {
+  const Graph& g = impl_->graph;
+  if (inputs.size() != g.inputs.size())
+    throw Error("the program takes " + std::to_string(g.inputs.size()) + " inputs, got " + std::to_string(inputs.size()));
+  std::vector<const void*> in;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Spec& want = g.values[g.inputs[i]].spec;
+    if (!(inputs[i].spec() == want))
+      throw ShapeError("input " + std::to_string(i) + " must be " + to_string(want) + ", got " + to_string(inputs[i].spec()));
+    in.push_back(inputs[i].raw());
+  }
+  std::vector<Tensor> outputs;
+  std::vector<void*> out;
+  for (const ValueId id : g.outputs) {
+    outputs.emplace_back(g.values[id].spec);
+    out.push_back(outputs.back().raw());
+  }
+  run_into(in, out);
+  return outputs;
+}
+
+Program::Lease::Lease(std::shared_ptr<Program> program) : program_(std::move(program)) {
+  {
+    const std::lock_guard<std::mutex> lock(program_->pool_mutex_);
+    if (!program_->pool_.empty()) {
+      plan_ = std::move(program_->pool_.back());
+      program_->pool_.pop_back();
+    }
+  }
+  if (plan_ == nullptr) plan_ = std::make_unique<Plan>(*program_);
+  plan_->rebind();
+}
+
+Program::Lease::~Lease() {
+  const std::lock_guard<std::mutex> lock(program_->pool_mutex_);
+  program_->pool_.push_back(std::move(plan_));
+}
+
+}  // namespace lamina

@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <cstring>
+
+#include "ops/op.h"
+
+namespace lamina {
+namespace {
+
+std::string describe(std::string_view op, std::span<const Spec> in, const std::string& what) {
+  std::string text = std::string(op) + "(";
+  for (std::size_t i = 0; i < in.size(); ++i) text += (i > 0 ? ", " : "") + to_string(in[i]);
+  return text + "): " + what;
+}
+
+ValueId new_value(Graph& graph, Value value) {
+  graph.values.push_back(std::move(value));
+  return static_cast<ValueId>(graph.values.size() - 1);
+}
+
+}  // namespace
+
+std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Attrs& attrs) {
+  const OpDef& def = find_op(op);
+  try {
+    return def.infer({in, attrs});
+  } catch (const TypeError& e) {
+    throw TypeError(describe(op, in, e.what()));
+  } catch (const ShapeError& e) {
+    throw ShapeError(describe(op, in, e.what()));
+  } catch (const Error& e) {
+    throw Error(describe(op, in, e.what()));
+  }
+}
+
+ValueId Builder::input(Spec spec) {
+  const ValueId id = new_value(graph_, {std::move(spec), Value::Kind::input, {}, nullptr});
+  graph_.inputs.push_back(id);
+  return id;
+}
+
+ValueId Builder::constant(Tensor value) {
+  Spec spec = value.spec();
+  return new_value(graph_, {std::move(spec), Value::Kind::constant, std::move(value), nullptr});
+}
+
+ValueId Builder::scalar(DType dtype, double value) {
+  Tensor t(Spec{dtype, {}});
+  with_any(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    *t.data<T>() = static_cast<T>(value);
+  });
+  return constant(std::move(t));
+}
+
+ValueId Builder::variable(const VariablePtr& variable) {
+  for (ValueId id = 0; id < graph_.values.size(); ++id)
+    if (graph_.values[id].variable == variable) return id;
+  return new_value(graph_, {variable->spec(), Value::Kind::variable, {}, variable});
+}
+
+void Builder::assign(ValueId variable, ValueId value) {
+  const Value& target = graph_.values[variable];
+  if (target.kind != Value::Kind::variable) throw Error("assign: value " + std::to_string(variable) + " is no variable");
+  if (!(target.spec == spec(value)))
+    throw ShapeError("variable '" + target.variable->name() + "' is " + to_string(target.spec) +
+                     " and cannot take a value of " + to_string(spec(value)));
+  for (Assign& a : graph_.assigns)
+    if (a.variable == variable) {
+      a.value = value;
+      return;
+    }
+  graph_.assigns.push_back({variable, value});
+}
+
+void Builder::set_origin(const std::string& origin) {
+  auto& names = graph_.origins;
+  if (origin_ < names.size() && names[origin_] == origin) return;
+  const auto it = std::find(names.begin(), names.end(), origin);
+  origin_ = static_cast<std::uint32_t>(it - names.begin());
+  if (it == names.end()) names.push_back(origin);
+}
+
+std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const ValueId> in, Attrs attrs) {
+  std::vector<Spec> specs;
+  for (const ValueId id : in) {
+    if (id >= graph_.values.size()) throw Error(std::string(op) + ": there is no value " + std::to_string(id));
+    specs.push_back(spec(id));
+  }
+  std::vector<Spec> out = infer(op, specs, attrs);
+  Node node{&find_op(op), std::move(attrs), {in.begin(), in.end()}, {}, origin_};
+  for (Spec& s : out) node.out.push_back(new_value(graph_, {std::move(s), Value::Kind::temp, {}, nullptr}));
+  graph_.nodes.push_back(std::move(node));
+  return graph_.nodes.back().out;
+}
+
+ValueId Builder::emit(std::string_view op, std::span<const ValueId> in, Attrs attrs) {
+  return emit_all(op, in, std::move(attrs)).at(0);
+}
+
+ValueId Builder::cast(ValueId a, DType to) {
+  return dtype(a) == to ? a : emit("cast", {a}, {{"dtype", std::string(dtype_name(to))}});
+}
+ValueId Builder::reshape(ValueId a, const Shape& to) {
+  return shape(a) == to ? a : emit("reshape", {a}, {{"shape", to}});
+}
+ValueId Builder::broadcast_to(ValueId a, const Shape& to) {
+  return shape(a) == to ? a : emit("broadcast_to", {a}, {{"shape", to}});
+}
+
+ValueId Builder::sum_to(ValueId a, const Shape& to) {
+  if (shape(a) == to) return a;
+  const Shape from = shape(a);
+  const std::size_t lead = from.size() - to.size();
+  std::vector<std::int64_t> axes;
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (i < lead || (to[i - lead] == 1 && from[i] != 1)) axes.push_back(static_cast<std::int64_t>(i));
+  if (!axes.empty()) a = emit("sum", {a}, {{"axes", axes}, {"keepdims", false}});
+  return reshape(a, to);
+}
+
+ValueId Builder::zeros_like(ValueId a) { return broadcast_to(scalar(dtype(a), 0.0), shape(a)); }
+
+}  // namespace lamina

@@ -1,0 +1,118 @@
+// Update rules of optimizers: what happens to one element's state, over vectors. State 0 is the
+// parameter. The scalars were computed once for the whole sweep.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/vec.h"
+
+namespace lamina::optimizer {
+
+template <class T, std::size_t kStates>
+using States = std::array<Vec<T>, kStates>;
+
+// Decoupled weight decay: `decay` is the weight decay times the learning rate.
+template <class T>
+LAMINA_INLINE void shrink(Vec<T>& p, T decay) {
+  p -= p * decay;
+}
+
+template <class T>
+struct Sgd {
+  static constexpr std::size_t kStates = 1;
+  T lr, decay;
+  LAMINA_INLINE void operator()(States<T, 1>& s, Vec<T> g) const {
+    shrink(s[0], decay);
+    s[0] -= g * lr;
+  }
+};
+
+template <class T>
+struct Momentum {
+  static constexpr std::size_t kStates = 2;
+  T lr, decay, momentum;
+  bool nesterov;
+  LAMINA_INLINE void operator()(States<T, 2>& s, Vec<T> g) const {
+    shrink(s[0], decay);
+    const Vec<T> step = g * lr;
+    s[1] = s[1] * momentum - step;
+    s[0] += nesterov ? s[1] * momentum - step : s[1];
+  }
+};
+
+// `alpha` is the learning rate with both bias corrections; the epsilon stays outside of them.
+template <class T, bool kAmsgrad>
+struct Adam {
+  static constexpr std::size_t kStates = kAmsgrad ? 4 : 3;  // p, m, v, largest v
+  T alpha, decay, to_m, to_v, epsilon;
+  LAMINA_INLINE void operator()(States<T, kStates>& s, Vec<T> g) const {
+    shrink(s[0], decay);
+    s[1] += (g - s[1]) * to_m;
+    s[2] += (g * g - s[2]) * to_v;
+    Vec<T> v = s[2];
+    if constexpr (kAmsgrad) v = s[3] = vmax(s[3], v);
+    s[0] -= s[1] * alpha / (sqrt(v) + epsilon);
+  }
+};
+
+// The momentum accumulates increments that contain the learning rate already.
+template <class T, bool kCentered, bool kMomentum>
+struct RmsProp {
+  static constexpr std::size_t kStates = 2 + kCentered + kMomentum;  // p, v, average, momentum
+  T lr, decay, rho, to_v, epsilon, momentum;
+  LAMINA_INLINE void operator()(States<T, kStates>& s, Vec<T> g) const {
+    shrink(s[0], decay);
+    s[1] = s[1] * rho + g * g * to_v;
+    Vec<T> power = s[1];
+    if constexpr (kCentered) {
+      s[2] = s[2] * rho + g * to_v;
+      power -= s[2] * s[2];
+    }
+    Vec<T> increment = g * lr / sqrt(power + epsilon);
+    if constexpr (kMomentum) increment = s[kStates - 1] = s[kStates - 1] * momentum + increment;
+    s[0] -= increment;
+  }
+};
+
+// Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
+// may be the same; the gradient follows the states in `in`.
+template <class T, class Rule>
+void sweep(const Rule& rule, void* const* in, void* const* out, std::int64_t begin,
+           std::int64_t end) {
+  constexpr std::size_t kStates = Rule::kStates;
+  const T* from[kStates + 1];
+  T* to[kStates];
+  for (std::size_t k = 0; k <= kStates; ++k) from[k] = static_cast<const T*>(in[k]);
+  for (std::size_t k = 0; k < kStates; ++k) to[k] = static_cast<T*>(out[k]);
+  States<T, kStates> s;
+  std::int64_t i = begin;
+  for (; i + kLanes<T> <= end; i += kLanes<T>) {
+    for (std::size_t k = 0; k < kStates; ++k) s[k] = load<T>(from[k] + i);
+    rule(s, load<T>(from[kStates] + i));
+    for (std::size_t k = 0; k < kStates; ++k) store<T>(to[k] + i, s[k]);
+  }
+  const int left = static_cast<int>(end - i);
+  if (left == 0) return;
+  for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, left);
+  rule(s, load_n<T>(from[kStates] + i, left));
+  for (std::size_t k = 0; k < kStates; ++k) store_n<T>(to[k] + i, s[k], left);
+}
+
+// 1 - beta^t with beta and the result rounded to T, as the rest of the arithmetic is. Takes
+// log(beta) so that a step costs one exponential.
+template <class T>
+class BiasCorrection {
+ public:
+  explicit BiasCorrection(double beta)
+      : log_beta_(std::log(static_cast<double>(static_cast<T>(beta)))) {}
+  T at(std::int64_t t) const {
+    return T(1) - static_cast<T>(std::exp(static_cast<double>(t) * log_beta_));
+  }
+
+ private:
+  double log_beta_;
+};
+
+}  // namespace lamina::optimizer

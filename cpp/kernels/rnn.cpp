@@ -1,0 +1,571 @@
+#include "kernels/rnn.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "kernels/gemm.h"
+#include "kernels/vec.h"
+
+namespace lamina {
+
+const std::vector<std::string>& cell_activation_names() {
+  static const std::vector<std::string> names = {"linear",       "relu",     "sigmoid",  "tanh",
+                                                 "hard_sigmoid", "softsign", "softplus", "elu"};
+  return names;  // in the order of the enum
+}
+
+std::optional<CellActivation> cell_activation_named(std::string_view name) {
+  const auto& names = cell_activation_names();
+  const auto it = std::find(names.begin(), names.end(), name);
+  if (it == names.end()) return std::nullopt;
+  return static_cast<CellActivation>(it - names.begin());
+}
+
+namespace {
+
+#define LAMINA_INLINE_LAMBDA __attribute__((always_inline))
+
+// ---- Activations on vectors.
+template <class T>
+LAMINA_INLINE Vec<T> activate(CellActivation kind, Vec<T> x) {
+  const Vec<T> zero{}, one = broadcast<T>(1);
+  switch (kind) {
+    case CellActivation::linear:
+      return x;
+    case CellActivation::relu:
+      return at_least(x, zero);
+    case CellActivation::sigmoid:
+      return sigmoid(x);
+    case CellActivation::tanh:
+      return tanh(x);
+    case CellActivation::hard_sigmoid:
+      return at_most(at_least(x + T(3), zero), broadcast<T>(6)) / T(6);
+    case CellActivation::softsign:
+      return x / (one + abs(x));
+    case CellActivation::softplus:
+      return softplus(x);
+    case CellActivation::elu:
+      return select(x > zero, x, expm1(x));
+  }
+  return x;
+}
+
+// The derivative, from the result.
+template <class T>
+LAMINA_INLINE Vec<T> derivative(CellActivation kind, Vec<T> y) {
+  const Vec<T> zero{}, one = broadcast<T>(1);
+  switch (kind) {
+    case CellActivation::linear:
+      return one;
+    case CellActivation::relu:
+      return select(y > zero, one, zero);
+    case CellActivation::sigmoid:
+      return y * (one - y);
+    case CellActivation::tanh:
+      return one - y * y;
+    case CellActivation::hard_sigmoid:
+      return select((y > zero) & (y < one), broadcast<T>(T(1) / T(6)), zero);
+    case CellActivation::softsign: {
+      const Vec<T> slack = one - abs(y);
+      return slack * slack;
+    }
+    case CellActivation::softplus:
+      return -expm1(-y);
+    case CellActivation::elu:
+      return select(y > zero, one, y + one);
+  }
+  return one;
+}
+
+// The activations of a cell: those that everybody uses are compiled in, others are looked up for
+// every vector.
+struct UsualActivations {
+  static constexpr CellActivation activation = CellActivation::tanh;
+  static constexpr CellActivation recurrent = CellActivation::sigmoid;
+};
+struct ChosenActivations {
+  CellActivation activation, recurrent;
+};
+
+// body(offset, load, store) for every vector of a row of n; the last one may be partial.
+template <class T, class Body>
+LAMINA_INLINE void each_vector(Dim n, const Body& body) {
+  Dim j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>)
+    body(
+        j, [](const T* p) LAMINA_INLINE_LAMBDA { return load<T>(p); },
+        [](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store<T>(p, v); });
+  const int left = static_cast<int>(n - j);
+  if (left > 0)
+    body(
+        j, [left](const T* p) LAMINA_INLINE_LAMBDA { return load_n<T>(p, left); },
+        [left](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store_n<T>(p, v, left); });
+}
+
+// ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
+// product; `h` and `c` are the state.
+template <class T, class Activations>
+struct Lstm {
+  static constexpr Dim kGates = 4;
+  static constexpr bool kHasCell = true;
+  Activations a;
+
+  // `gates` receives i, f, c, o, and may be z. Null: not wanted.
+  void forward(Dim n, const T* z, const T* r, T* h, T* c, T* gates) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const auto pre = [&](int gate) LAMINA_INLINE_LAMBDA {
+        return get(z + gate * n + j) + get(r + gate * n + j);
+      };
+      const Vec<T> i = activate<T>(a.recurrent, pre(0));
+      const Vec<T> f = activate<T>(a.recurrent, pre(1));
+      const Vec<T> g = activate<T>(a.activation, pre(2));
+      const Vec<T> o = activate<T>(a.recurrent, pre(3));
+      const Vec<T> cell = f * get(c + j) + i * g;
+      put(c + j, cell);
+      put(h + j, o * activate<T>(a.activation, cell));
+      if (gates == nullptr) return;
+      put(gates + j, i);
+      put(gates + n + j, f);
+      put(gates + 2 * n + j, g);
+      put(gates + 3 * n + j, o);
+    });
+  }
+
+  // dh is the gradient of this step's h; dc that of its c, replaced by that of the c before.
+  void backward(Dim n, const T* gates, const T* cell, const T* cell_before, const T* dh, T* dc,
+                T* dz) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> i = get(gates + j), f = get(gates + n + j);
+      const Vec<T> g = get(gates + 2 * n + j), o = get(gates + 3 * n + j);
+      const Vec<T> out = activate<T>(a.activation, get(cell + j));
+      const Vec<T> d = get(dh + j);
+      const Vec<T> dcell = get(dc + j) + d * o * derivative<T>(a.activation, out);
+      put(dz + j, dcell * g * derivative<T>(a.recurrent, i));
+      put(dz + n + j, dcell * get(cell_before + j) * derivative<T>(a.recurrent, f));
+      put(dz + 2 * n + j, dcell * i * derivative<T>(a.activation, g));
+      put(dz + 3 * n + j, d * out * derivative<T>(a.recurrent, o));
+      put(dc + j, dcell * f);
+    });
+  }
+};
+
+template <class T, class Activations>
+struct Simple {
+  static constexpr Dim kGates = 1;
+  static constexpr bool kHasCell = false;
+  Activations a;
+
+  void forward(Dim n, const T* z, const T* r, T* h, T*, T* gates) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> out = activate<T>(a.activation, get(z + j) + get(r + j));
+      put(h + j, out);
+      if (gates != nullptr) put(gates + j, out);
+    });
+  }
+
+  void backward(Dim n, const T* gates, const T*, const T*, const T* dh, T*, T* dz) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      put(dz + j, get(dh + j) * derivative<T>(a.activation, get(gates + j)));
+    });
+  }
+};
+
+// ---- Rows.
+template <class T>
+void copy_row(T* to, const T* from, Dim n) {
+  std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+}
+template <class T>
+void zero_row(T* to, Dim n) {
+  std::memset(to, 0, static_cast<std::size_t>(n) * sizeof(T));
+}
+template <class T>
+void copy_or_zero(T* to, const T* from, Dim n) {
+  if (from != nullptr) {
+    copy_row(to, from, n);
+  } else {
+    zero_row(to, n);
+  }
+}
+template <class T>
+void add_row(T* to, const T* term, Dim n) {
+  apply<T>(
+      to, n, [](Vec<T> a, Vec<T> b) { return a + b; }, to, term);
+}
+template <class T>
+void multiply_row(T* to, const T* a, const T* b, Dim n) {
+  apply<T>(
+      to, n, [](Vec<T> p, Vec<T> q) { return p * q; }, a, b);
+}
+
+// ---- Slices of the batch and their scratch.
+constexpr Dim kSliceRows = 8;  // fill the register tile of the product; few, so that threads share evenly
+constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
+
+// The batch in slices of nearly equal size. Depends on the batch only.
+struct Slices {
+  explicit Slices(Dim batch) : batch(batch), count((batch + kSliceRows - 1) / kSliceRows) {}
+  Dim begin(Dim slice) const { return batch * slice / count; }
+  Dim end(Dim slice) const { return batch * (slice + 1) / count; }
+  Dim batch, count;
+};
+
+constexpr std::size_t kAlign = 64;
+template <class T>
+std::size_t aligned_bytes(Dim elements) {
+  return (static_cast<std::size_t>(elements) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+}
+
+// Hands out pieces of a block of memory; with no block, measures.
+class Carver {
+ public:
+  explicit Carver(std::byte* memory) : memory_(memory) {}
+  template <class T>
+  T* take(Dim elements) {
+    std::byte* piece = memory_ == nullptr ? nullptr : memory_ + used_;
+    used_ += aligned_bytes<T>(elements);
+    return reinterpret_cast<T*>(piece);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  std::size_t used_ = 0;
+};
+
+// The rows [first, first + rows) of the batch, with what a step of them works on.
+template <class T>
+struct ForwardSlice {
+  Dim first, rows;
+  T* h;         // [rows, units]: the state
+  T* c;         // [rows, units]
+  T* masked_h;  // [rows, units]: h times the recurrent mask
+  T* output;    // [rows, units]: the last output, which differs from h under a mask
+  T* product;   // [rows, gates * units]
+};
+
+template <class T>
+struct ForwardScratch {
+  T* packed_kernel;
+  T* packed_recurrent;
+  T *h, *c, *masked_h, *output, *product;  // for the whole batch
+  std::size_t bytes;
+
+  ForwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
+    Carver carve(memory);
+    const Dim wide = gates * s.units, state = s.batch * s.units;
+    packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
+    packed_recurrent = carve.take<T>(packed_b_size<T>(wide, s.units));
+    h = carve.take<T>(state);
+    c = carve.take<T>(state);
+    masked_h = carve.take<T>(state);
+    output = carve.take<T>(state);
+    product = carve.take<T>(s.batch * wide);
+    bytes = carve.used();
+  }
+  ForwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, Dim gates) const {
+    const Dim at = first * s.units;
+    return {first, last - first, h + at, c + at, masked_h + at, output + at, product + at * gates};
+  }
+};
+
+template <class T>
+struct BackwardSlice {
+  Dim first, rows;
+  T* dh;      // [rows, units]: of the state after the step
+  T* dc;      // [rows, units]
+  T* step;    // [rows, units]: all that reaches this step's h
+  T* held;    // [rows, units]: of the outputs that repeat an earlier one
+  T* before;  // [rows, units]: of the state before the step, through the product
+};
+
+template <class T>
+struct BackwardScratch {
+  T* packed;
+  T *dh, *dc, *step, *held, *before;
+  std::size_t bytes;
+
+  BackwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
+    Carver carve(memory);
+    const Dim state = s.batch * s.units;
+    packed = carve.take<T>(packed_b_size<T>(s.units, gates * s.units));
+    dh = carve.take<T>(state);
+    dc = carve.take<T>(state);
+    step = carve.take<T>(state);
+    held = carve.take<T>(state);
+    before = carve.take<T>(state);
+    bytes = carve.used();
+  }
+  BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
+    const Dim at = first * s.units;
+    return {first, last - first, dh + at, dc + at, step + at, held + at, before + at};
+  }
+};
+
+// ---- Forward.
+template <class T, class Cell>
+class ForwardPass {
+ public:
+  ForwardPass(const RnnForward<T>& call, const Cell& cell, std::byte* scratch)
+      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, Cell::kGates, scratch) {}
+
+  void run() const {
+    if (s_.batch == 0 || s_.units == 0) return;
+    pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
+    pack_b<T>(wide(), s_.units, call_.recurrent, wide(), 1, scratch_.packed_recurrent);
+    const Slices slices(s_.batch);
+    parallel_chunks(slices.count, [&](std::int64_t i) {
+      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates));
+    });
+  }
+
+ private:
+  using Slice = ForwardSlice<T>;
+  Dim wide() const { return Cell::kGates * s_.units; }
+  // The input step that is processed as number `step`.
+  Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
+
+  void run_slice(const Slice& slice) const {
+    start(slice);
+    // Projected inputs go where the gates are kept, else into memory of the thread.
+    const Dim block = std::min(s_.steps, kProjectedSteps);
+    T* projected = call_.gates == nullptr ? workspace<T>(2, slice.rows * block * wide()) : nullptr;
+    for (Dim step = 0; step < s_.steps; step += block) {
+      const Dim count = std::min(block, s_.steps - step);
+      const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
+      T* z = projected;
+      Dim row_stride = count * wide();
+      if (z == nullptr) {
+        row_stride = s_.steps * wide();
+        z = call_.gates + slice.first * row_stride + from * wide();
+      }
+      for (Dim i = 0; i < slice.rows; ++i)
+        gemm_packed_serial<T>(count, wide(), s_.features,
+                              call_.x + ((slice.first + i) * s_.steps + from) * s_.features,
+                              s_.features, scratch_.packed_kernel, z + i * row_stride, wide(),
+                              {.bias = call_.bias});
+      for (Dim k = 0; k < count; ++k)
+        run_step(slice, step + k, z + (time(step + k) - from) * wide(), row_stride);
+    }
+    finish(slice);
+  }
+
+  void start(const Slice& slice) const {
+    const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
+    copy_row(slice.h, call_.h0 + at, count);
+    if (Cell::kHasCell) copy_row(slice.c, call_.c0 + at, count);
+    if (call_.mask != nullptr) zero_row(slice.output, count);
+  }
+
+  // z: the projected inputs of this step, one row every z_stride.
+  void run_step(const Slice& slice, Dim step, T* z, Dim z_stride) const {
+    const Dim n = s_.units, t = time(step);
+    const T* entering = slice.h;
+    if (call_.recurrent_mask != nullptr) {
+      entering = slice.masked_h;
+      multiply_row(slice.masked_h, slice.h, call_.recurrent_mask + slice.first * n, slice.rows * n);
+    }
+    gemm_packed_serial<T>(slice.rows, wide(), n, entering, n, scratch_.packed_recurrent,
+                          slice.product, wide(), {});
+    for (Dim i = 0; i < slice.rows; ++i) {
+      const Dim row = slice.first + i, at = row * s_.steps + t;
+      T *h = slice.h + i * n, *c = slice.c + i * n;
+      if (call_.inputs != nullptr) copy_row(call_.inputs + at * n, entering + i * n, n);
+      const bool valid = call_.mask == nullptr || call_.mask[at];
+      if (valid) {
+        T* zi = z + i * z_stride;
+        cell_.forward(n, zi, slice.product + i * wide(), h, c,
+                      call_.gates == nullptr ? nullptr : zi);
+      }
+      if (Cell::kHasCell && call_.cells != nullptr) copy_row(call_.cells + at * n, c, n);
+      const T* output = h;
+      if (call_.mask != nullptr) {
+        output = slice.output + i * n;
+        if (valid) copy_row(slice.output + i * n, h, n);
+        if (!valid && call_.options.zero_masked_output) zero_row(slice.output + i * n, n);
+      }
+      if (call_.y != nullptr && call_.options.return_sequences)
+        copy_row(call_.y + (row * s_.steps + step) * n, output, n);
+    }
+  }
+
+  void finish(const Slice& slice) const {
+    const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
+    if (call_.y != nullptr && !call_.options.return_sequences)
+      copy_row(call_.y + at, call_.mask != nullptr ? slice.output : slice.h, count);
+    if (call_.h_last != nullptr) copy_row(call_.h_last + at, slice.h, count);
+    if (Cell::kHasCell && call_.c_last != nullptr) copy_row(call_.c_last + at, slice.c, count);
+  }
+
+  const RnnForward<T>& call_;
+  const RnnShape& s_;
+  const Cell cell_;
+  const ForwardScratch<T> scratch_;
+};
+
+// ---- Backward.
+template <class T, class Cell>
+class BackwardPass {
+ public:
+  BackwardPass(const RnnBackward<T>& call, const Cell& cell, std::byte* scratch)
+      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, Cell::kGates, scratch) {}
+
+  void run() const {
+    if (s_.batch == 0 || s_.units == 0) return;
+    // Transposed: dh = dz U^T.
+    pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), scratch_.packed);
+    const Slices slices(s_.batch);
+    parallel_chunks(slices.count, [&](std::int64_t i) {
+      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
+    });
+  }
+
+ private:
+  using Slice = BackwardSlice<T>;
+  Dim wide() const { return Cell::kGates * s_.units; }
+  Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
+
+  void run_slice(const Slice& slice) const {
+    const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
+    copy_or_zero(slice.dh, call_.dh_last == nullptr ? nullptr : call_.dh_last + at, count);
+    if (Cell::kHasCell)
+      copy_or_zero(slice.dc, call_.dc_last == nullptr ? nullptr : call_.dc_last + at, count);
+    zero_row(slice.held, count);
+    for (Dim step = s_.steps - 1; step >= 0; --step) {
+      for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
+      if (step > 0 || call_.dh0 != nullptr) to_state_before(slice, time(step));
+    }
+    if (call_.dh0 != nullptr) copy_row(call_.dh0 + at, slice.dh, count);
+    if (Cell::kHasCell && call_.dc0 != nullptr) copy_row(call_.dc0 + at, slice.dc, count);
+  }
+
+  // The gradient of the output of one row at one step; null: none.
+  const T* output_gradient(Dim row, Dim step) const {
+    if (call_.dy == nullptr) return nullptr;
+    if (call_.options.return_sequences) return call_.dy + (row * s_.steps + step) * s_.units;
+    return step == s_.steps - 1 ? call_.dy + row * s_.units : nullptr;
+  }
+
+  void run_row(const Slice& slice, Dim i, Dim step) const {
+    const Dim n = s_.units, row = slice.first + i, at = row * s_.steps + time(step);
+    T* dz = call_.dz + at * wide();
+    const T* dy = output_gradient(row, step);
+    T* held = slice.held + i * n;
+    if (call_.mask != nullptr && !call_.mask[at]) {
+      zero_row(dz, wide());
+      if (dy != nullptr && !call_.options.zero_masked_output) add_row(held, dy, n);
+      return;
+    }
+    const T* dh = slice.dh + i * n;
+    if (dy != nullptr || call_.mask != nullptr) {
+      T* sum = slice.step + i * n;
+      copy_row(sum, dh, n);
+      if (dy != nullptr) add_row(sum, dy, n);
+      if (call_.mask != nullptr) {
+        add_row(sum, held, n);
+        zero_row(held, n);
+      }
+      dh = sum;
+    }
+    const T *cell = nullptr, *before = nullptr;
+    if (Cell::kHasCell) {
+      cell = call_.cells + at * n;
+      before = step == 0 ? call_.c0 + row * n : call_.cells + (row * s_.steps + time(step - 1)) * n;
+    }
+    cell_.backward(n, call_.gates + at * wide(), cell, before, dh, slice.dc + i * n, dz);
+  }
+
+  // From the step's dz to the gradient of the state it started from.
+  void to_state_before(const Slice& slice, Dim t) const {
+    const Dim n = s_.units;
+    const T* dz = call_.dz + (slice.first * s_.steps + t) * wide();
+    const bool plain = call_.mask == nullptr && call_.recurrent_mask == nullptr;
+    T* target = plain ? slice.dh : slice.before;
+    gemm_packed_serial<T>(slice.rows, n, wide(), dz, s_.steps * wide(), scratch_.packed, target, n,
+                          {});
+    if (plain) return;
+    for (Dim i = 0; i < slice.rows; ++i) {
+      const Dim row = slice.first + i;
+      if (call_.mask != nullptr && !call_.mask[row * s_.steps + t]) continue;
+      if (call_.recurrent_mask != nullptr) {
+        multiply_row(slice.dh + i * n, slice.before + i * n, call_.recurrent_mask + row * n, n);
+      } else {
+        copy_row(slice.dh + i * n, slice.before + i * n, n);
+      }
+    }
+  }
+
+  const RnnBackward<T>& call_;
+  const RnnShape& s_;
+  const Cell cell_;
+  const BackwardScratch<T> scratch_;
+};
+
+// body(activations) with the usual pair compiled in, or the chosen one.
+template <class Body>
+void with_activations(const RnnOptions& o, bool gated, const Body& body) {
+  if (o.activation == UsualActivations::activation &&
+      (!gated || o.recurrent_activation == UsualActivations::recurrent)) {
+    body(UsualActivations{});
+  } else {
+    body(ChosenActivations{o.activation, o.recurrent_activation});
+  }
+}
+
+}  // namespace
+
+template <class T>
+std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates) {
+  return ForwardScratch<T>(shape, gates, nullptr).bytes;
+}
+
+template <class T>
+std::size_t rnn_backward_scratch(const RnnShape& shape, Dim gates) {
+  return BackwardScratch<T>(shape, gates, nullptr).bytes;
+}
+
+template <class T>
+void lstm_forward(const RnnForward<T>& call, std::byte* scratch) {
+  with_activations(call.options, true, [&](auto a) {
+    using Cell = Lstm<T, decltype(a)>;
+    ForwardPass<T, Cell>(call, Cell{a}, scratch).run();
+  });
+}
+
+template <class T>
+void lstm_backward(const RnnBackward<T>& call, std::byte* scratch) {
+  with_activations(call.options, true, [&](auto a) {
+    using Cell = Lstm<T, decltype(a)>;
+    BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
+  });
+}
+
+template <class T>
+void simple_rnn_forward(const RnnForward<T>& call, std::byte* scratch) {
+  with_activations(call.options, false, [&](auto a) {
+    using Cell = Simple<T, decltype(a)>;
+    ForwardPass<T, Cell>(call, Cell{a}, scratch).run();
+  });
+}
+
+template <class T>
+void simple_rnn_backward(const RnnBackward<T>& call, std::byte* scratch) {
+  with_activations(call.options, false, [&](auto a) {
+    using Cell = Simple<T, decltype(a)>;
+    BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
+  });
+}
+
+#define LAMINA_INSTANTIATE(T)                                            \
+  template std::size_t rnn_forward_scratch<T>(const RnnShape&, Dim);     \
+  template std::size_t rnn_backward_scratch<T>(const RnnShape&, Dim);    \
+  template void lstm_forward<T>(const RnnForward<T>&, std::byte*);       \
+  template void lstm_backward<T>(const RnnBackward<T>&, std::byte*);     \
+  template void simple_rnn_forward<T>(const RnnForward<T>&, std::byte*); \
+  template void simple_rnn_backward<T>(const RnnBackward<T>&, std::byte*);
+LAMINA_INSTANTIATE(float)
+LAMINA_INSTANTIATE(double)
+#undef LAMINA_INSTANTIATE
+
+}  // namespace lamina

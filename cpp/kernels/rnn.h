@@ -1,0 +1,101 @@
+// Recurrent layers over whole sequences. All buffers are batch-major ([batch, steps, ...]), so that
+// the input projection and the weight gradients are large products on the layer's own data. Rows of
+// the batch are independent: a slice of them runs through all steps on one thread, without a
+// barrier in either direction.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lamina/types.h"
+
+namespace lamina {
+
+// Activations whose derivative is a function of their result: all that the backward pass keeps.
+enum class CellActivation : std::uint8_t {
+  linear,
+  relu,
+  sigmoid,
+  tanh,
+  hard_sigmoid,
+  softsign,
+  softplus,
+  elu
+};
+std::optional<CellActivation> cell_activation_named(std::string_view name);
+const std::vector<std::string>& cell_activation_names();
+
+struct RnnShape {
+  Dim batch = 0, steps = 0, features = 0, units = 0;
+};
+
+struct RnnOptions {
+  CellActivation activation = CellActivation::tanh;
+  CellActivation recurrent_activation = CellActivation::sigmoid;  // of an LSTM's gates
+  bool return_sequences = false;
+  bool go_backwards = false;        // the last input first; outputs in the order of processing
+  bool zero_masked_output = false;  // a masked step puts out zeros, not the previous output
+};
+
+// `gates` is 4 for an LSTM (in the order i, f, c, o) and 1 for a simple cell. Null: an input that
+// is not there, an output that nobody wants.
+template <class T>
+struct RnnForward {
+  RnnShape shape;
+  RnnOptions options;
+  const T* x;               // [batch, steps, features]
+  const T* kernel;          // [features, gates * units]
+  const T* recurrent;       // [units, gates * units]
+  const T* bias;            // [gates * units]
+  const T* h0;              // [batch, units]
+  const T* c0;              // [batch, units]; LSTM only
+  const bool* mask;         // [batch, steps]; false: the step leaves the state alone
+  const T* recurrent_mask;  // [batch, units]; multiplies h on its way into every step's product
+  T* y;                     // [batch, steps, units] or [batch, units]
+  T* h_last;                // [batch, units]
+  T* c_last;                // [batch, units]; LSTM only
+  // What the backward pass needs, at the position of the input step they belong to.
+  T* gates;   // [batch, steps, gates, units]: activated
+  T* cells;   // [batch, steps, units]: c after the step; LSTM only
+  T* inputs;  // [batch, steps, units]: what entered the recurrent product
+};
+
+template <class T>
+struct RnnBackward {
+  RnnShape shape;
+  RnnOptions options;
+  const T* recurrent;
+  const T* gates;
+  const T* cells;
+  const T* c0;
+  const bool* mask;
+  const T* recurrent_mask;
+  const T* dy;
+  const T* dh_last;
+  const T* dc_last;
+  T* dz;   // [batch, steps, gates, units]: gradient before the activations; may be `gates`
+  T* dh0;  // may be null
+  T* dc0;  // LSTM only; may be null
+};
+
+// Bytes of scratch (64-byte aligned) that a call needs, the same for float and double aside from
+// the element size.
+template <class T>
+std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates);
+template <class T>
+std::size_t rnn_backward_scratch(const RnnShape& shape, Dim gates);
+
+template <class T>
+void lstm_forward(const RnnForward<T>& call, std::byte* scratch);
+template <class T>
+void lstm_backward(const RnnBackward<T>& call, std::byte* scratch);
+template <class T>
+void simple_rnn_forward(const RnnForward<T>& call, std::byte* scratch);
+template <class T>
+void simple_rnn_backward(const RnnBackward<T>& call, std::byte* scratch);
+
+}  // namespace lamina

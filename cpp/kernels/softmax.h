@@ -1,0 +1,206 @@
+// Softmax, its logarithm, their gradients and the losses made of them. A line is what is
+// normalised: a row of contiguous elements, or as many columns at once as a vector has lanes. Lines
+// are independent, and the order of summation depends on the length of the line only.
+#pragma once
+
+#include <limits>
+#include <utility>
+
+#include "kernels/vec.h"
+#include "lamina/types.h"
+
+namespace lamina::softmax {
+
+template <class T>
+constexpr T kMinusInf = -std::numeric_limits<T>::infinity();
+
+// ---- Reductions over the lanes of a vector; the result is in every lane.
+template <int kDistance, class V, int... kLane>
+LAMINA_INLINE V swap_lanes(V v, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(v, v, (kLane ^ kDistance)...);
+}
+template <class T, int kDistance = kLanes<T> / 2, class Join>
+LAMINA_INLINE Vec<T> join_lanes(Vec<T> v, const Join& join) {
+  if constexpr (kDistance == 0) {
+    return v;
+  } else {
+    const Vec<T> other = swap_lanes<kDistance>(v, std::make_integer_sequence<int, kLanes<T>>{});
+    return join_lanes<T, kDistance / 2>(join(v, other), join);
+  }
+}
+// A NaN may be lost here; it comes back when its element meets the maximum.
+template <class V>
+LAMINA_INLINE V larger(V a, V b) {
+  return a > b ? a : b;
+}
+
+// The first n lanes of v, `fill` in the others.
+template <class T>
+LAMINA_INLINE Vec<T> keep_lanes(Vec<T> v, int n, T fill) {
+  Mask<T> lane;
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return select(lane < n, v, broadcast<T>(fill));
+}
+
+// ---- Lines.
+template <class T>
+class Row {
+ public:
+  // `room`: elements that may be read from the start of the row on; at least n.
+  Row(Dim n, Dim room) : n_(n), room_(room) {}
+  Dim vectors() const { return (n_ + kLanes<T> - 1) / kLanes<T>; }
+  LAMINA_INLINE Vec<T> get(const T* row, Dim k, T fill) const {
+    const Dim at = k * kLanes<T>, left = n_ - at;
+    if (left >= kLanes<T>) return load<T>(row + at);
+    const int few = static_cast<int>(left);
+    return keep_lanes<T>(room_ - at >= kLanes<T> ? load<T>(row + at) : load_n<T>(row + at, few),
+                         few, fill);
+  }
+  LAMINA_INLINE void put(T* row, Dim k, Vec<T> v) const {
+    const Dim at = k * kLanes<T>, left = n_ - at;
+    if (left >= kLanes<T>) {
+      store<T>(row + at, v);
+    } else {
+      store_n<T>(row + at, v, static_cast<int>(left));
+    }
+  }
+  LAMINA_INLINE Vec<T> sum(Vec<T> v) const {
+    return join_lanes<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
+  }
+  LAMINA_INLINE Vec<T> max(Vec<T> v) const {
+    return join_lanes<T>(v, [](Vec<T> a, Vec<T> b) { return larger(a, b); });
+  }
+
+ private:
+  Dim n_, room_;
+};
+
+template <class T>
+class Columns {
+ public:
+  // n elements a column, `stride` apart; `lanes` columns.
+  Columns(Dim n, Dim stride, int lanes) : n_(n), stride_(stride), lanes_(lanes) {}
+  Dim vectors() const { return n_; }
+  LAMINA_INLINE Vec<T> get(const T* p, Dim k, T) const {
+    p += k * stride_;
+    return lanes_ == kLanes<T> ? load<T>(p) : load_n<T>(p, lanes_);
+  }
+  LAMINA_INLINE void put(T* p, Dim k, Vec<T> v) const {
+    p += k * stride_;
+    if (lanes_ == kLanes<T>) {
+      store<T>(p, v);
+    } else {
+      store_n<T>(p, v, lanes_);
+    }
+  }
+  LAMINA_INLINE Vec<T> sum(Vec<T> v) const { return v; }
+  LAMINA_INLINE Vec<T> max(Vec<T> v) const { return v; }
+
+ private:
+  Dim n_, stride_;
+  int lanes_;
+};
+
+template <class T, class Line>
+LAMINA_INLINE Vec<T> line_max(const Line& line, const T* z) {
+  Vec<T> m = broadcast<T>(kMinusInf<T>);
+  for (Dim k = 0; k < line.vectors(); ++k) m = larger(m, line.get(z, k, kMinusInf<T>));
+  return line.max(m);
+}
+
+// ---- Softmax and log-softmax; y may be z, and dx may be dy or y.
+template <class T, class Line>
+void forward(const Line& line, const T* z, T* y) {
+  const Vec<T> m = line_max(line, z);
+  if (line.vectors() == 1) {  // stays in a register
+    const Vec<T> e = exp(line.get(z, 0, kMinusInf<T>) - m);
+    line.put(y, 0, e * (1 / line.sum(e)));
+    return;
+  }
+  Vec<T> sum{};
+  for (Dim k = 0; k < line.vectors(); ++k) {
+    const Vec<T> e = exp(line.get(z, k, kMinusInf<T>) - m);
+    sum += e;
+    line.put(y, k, e);
+  }
+  const Vec<T> scale = 1 / line.sum(sum);
+  for (Dim k = 0; k < line.vectors(); ++k) line.put(y, k, line.get(y, k, T(0)) * scale);
+}
+
+template <class T, class Line>
+void log_forward(const Line& line, const T* z, T* y) {
+  const Vec<T> m = line_max(line, z);
+  Vec<T> sum{};
+  for (Dim k = 0; k < line.vectors(); ++k) sum += exp(line.get(z, k, kMinusInf<T>) - m);
+  const Vec<T> log_sum = log(line.sum(sum));
+  for (Dim k = 0; k < line.vectors(); ++k)
+    line.put(y, k, (line.get(z, k, kMinusInf<T>) - m) - log_sum);
+}
+
+template <class T, class Line>
+void backward(const Line& line, const T* y, const T* dy, T* dx) {
+  Vec<T> sum{};
+  for (Dim k = 0; k < line.vectors(); ++k) sum += line.get(y, k, T(0)) * line.get(dy, k, T(0));
+  sum = line.sum(sum);
+  for (Dim k = 0; k < line.vectors(); ++k)
+    line.put(dx, k, line.get(y, k, T(0)) * (line.get(dy, k, T(0)) - sum));
+}
+
+template <class T, class Line>
+void log_backward(const Line& line, const T* y, const T* dy, T* dx) {
+  Vec<T> sum{};
+  for (Dim k = 0; k < line.vectors(); ++k) sum += line.get(dy, k, T(0));
+  sum = line.sum(sum);
+  for (Dim k = 0; k < line.vectors(); ++k)
+    line.put(dx, k, line.get(dy, k, T(0)) - exp(line.get(y, k, T(0))) * sum);
+}
+
+// ---- Cross entropy of logits. One line's loss is log(sum) * weight - dot, with the sum of the
+// exponentials relative to the largest logit; the caller takes the logarithms of many lines at
+// once.
+template <class T>
+struct CrossEntropy {
+  T sum, weight, dot;
+};
+
+// `t` is a distribution over the classes, but need not sum to one.
+template <class T>
+CrossEntropy<T> cross_entropy(const Row<T>& row, const T* z, const T* t) {
+  const Vec<T> m = line_max(row, z);
+  Vec<T> sum{}, weight{}, dot{};
+  for (Dim k = 0; k < row.vectors(); ++k) {
+    const Vec<T> target = row.get(t, k, T(0));
+    const Vec<T> shifted = row.get(z, k, kMinusInf<T>) - m;
+    sum += exp(shifted);
+    weight += target;
+    dot += select(target == T(0), Vec<T>{}, target * shifted);  // no 0 * inf for excluded classes
+  }
+  return {row.sum(sum)[0], row.sum(weight)[0], row.sum(dot)[0]};
+}
+
+template <class T>
+CrossEntropy<T> sparse_cross_entropy(const Row<T>& row, const T* z, Dim label) {
+  const Vec<T> m = line_max(row, z);
+  Vec<T> sum{};
+  for (Dim k = 0; k < row.vectors(); ++k) sum += exp(row.get(z, k, kMinusInf<T>) - m);
+  return {row.sum(sum)[0], T(1), z[label] - m[0]};
+}
+
+// d is the gradient of the loss, p the softmax of the logits; dz may be p or t.
+template <class T>
+void cross_entropy_backward(const Row<T>& row, const T* p, const T* t, T d, T* dz) {
+  Vec<T> weight{};
+  for (Dim k = 0; k < row.vectors(); ++k) weight += row.get(t, k, T(0));
+  weight = row.sum(weight);
+  for (Dim k = 0; k < row.vectors(); ++k)
+    row.put(dz, k, (row.get(p, k, T(0)) * weight - row.get(t, k, T(0))) * d);
+}
+
+template <class T>
+void sparse_cross_entropy_backward(const Row<T>& row, const T* p, Dim label, T d, T* dz) {
+  const T of_label = (p[label] - T(1)) * d;
+  for (Dim k = 0; k < row.vectors(); ++k) row.put(dz, k, row.get(p, k, T(0)) * d);
+  dz[label] = of_label;
+}
+
+}  // namespace lamina::softmax

@@ -1,0 +1,18 @@
+#include "op_cases.h"
+
+namespace {
+
+const AddCases cases{
+    {.op = "softmax", .in = {uniform({4, 10}, -3, 3)}},
+    {.op = "softmax", .in = {uniform({3, 37}, -3, 3)}},
+    {.op = "softmax", .in = {uniform({7}, -3, 3)}},
+    {.op = "softmax", .in = {uniform({3, 1}, -3, 3)}},
+    {.op = "softmax", .in = {uniform({2, 5, 3}, -3, 3)}, .attrs = {{"axis", std::int64_t{1}}}},
+    {.op = "softmax", .in = {uniform({4, 2, 9}, -3, 3)}, .attrs = {{"axis", std::int64_t{0}}}},
+    {.op = "softmax", .in = {uniform({0, 4})}},
+    {.op = "log_softmax", .in = {uniform({4, 10}, -3, 3)}},
+    {.op = "log_softmax", .in = {uniform({3, 33}, -3, 3)}},
+    {.op = "log_softmax", .in = {uniform({2, 5, 3}, -3, 3)}, .attrs = {{"axis", std::int64_t{-2}}}},
+};
+
+}  // namespace

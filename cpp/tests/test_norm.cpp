@@ -1,0 +1,133 @@
+// softmax and log_softmax against the definition, on rows and on any other axis.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "lamina/plan.h"
+#include "lamina/runtime.h"
+
+using namespace lamina;
+
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+Tensor random(Shape shape, unsigned seed = 1) {
+  Tensor t(Spec{DType::f32, std::move(shape)});
+  std::mt19937 engine(seed);
+  std::uniform_real_distribution<float> draw(-10, 10);
+  for (std::size_t i = 0; i < t.size(); ++i) t.data<float>()[i] = draw(engine);
+  return t;
+}
+
+// Every element of x seen as outer x extent x inner.
+std::vector<double> naive(const Tensor& x, Dim outer, Dim extent, Dim inner, bool log) {
+  std::vector<double> y(x.size());
+  for (Dim i = 0; i < outer; ++i) {
+    for (Dim j = 0; j < inner; ++j) {
+      const auto at = [&](Dim k) { return static_cast<std::size_t>((i * extent + k) * inner + j); };
+      double sum = 0;
+      for (Dim k = 0; k < extent; ++k) sum += std::exp(static_cast<double>(x.data<float>()[at(k)]));
+      for (Dim k = 0; k < extent; ++k) {
+        const double z = x.data<float>()[at(k)];
+        y[at(k)] = log ? z - std::log(sum) : std::exp(z) / sum;
+      }
+    }
+  }
+  return y;
+}
+
+void compare(const Shape& shape, int axis) {
+  Dim outer = 1, inner = 1;
+  for (int i = 0; i < axis; ++i) outer *= shape[static_cast<std::size_t>(i)];
+  for (std::size_t i = static_cast<std::size_t>(axis) + 1; i < shape.size(); ++i) inner *= shape[i];
+  const Tensor x = random(shape);
+  for (const bool log : {false, true}) {
+    const Tensor y = run_op(log ? "log_softmax" : "softmax", std::vector<Tensor>{x},
+                            {{"axis", std::int64_t{axis}}})[0];
+    const std::vector<double> wanted =
+        naive(x, outer, shape[static_cast<std::size_t>(axis)], inner, log);
+    for (std::size_t i = 0; i < y.size(); ++i)
+      ASSERT_NEAR(y.data<float>()[i], wanted[i], 4e-7 * std::max(1.0, std::fabs(wanted[i])))
+          << to_string(shape) << " axis " << axis << " element " << i;
+  }
+}
+
+TEST(Softmax, EqualsTheDefinition) {
+  for (const Dim width : {1, 2, 10, 15, 16, 17, 32, 100, 1000, 20000}) compare({5, width}, 1);
+  for (const Dim inner : {2, 3, 16, 33}) {
+    for (const Dim extent : {1, 7, 40}) compare({3, extent, inner}, 1);
+  }
+  compare({6, 4, 2}, 0);
+}
+
+TEST(Softmax, ARowHasTheSameBitsInAnyBatch) {
+  for (const Dim width : {3, 10, 16, 41, 1000}) {
+    const Tensor x = random({29, width});
+    for (const std::string op : {"softmax", "log_softmax"}) {
+      const Tensor all = run_op(op, std::vector<Tensor>{x})[0];
+      for (Dim row = 0; row < 29; ++row) {
+        Tensor one(Spec{DType::f32, {1, width}});
+        std::memcpy(one.raw(), x.data<float>() + row * width, one.bytes());
+        const Tensor alone = run_op(op, std::vector<Tensor>{one})[0];
+        EXPECT_EQ(std::memcmp(alone.raw(), all.data<float>() + row * width, alone.bytes()), 0)
+            << op << " " << width;
+      }
+    }
+  }
+}
+
+TEST(Softmax, ThreadsDoNotChangeTheBits) {
+  const int before = num_threads();
+  for (const std::int64_t axis : {0, 1}) {
+    Graph graph;
+    Builder b(graph);
+    const Tensor x = random({300, 217});
+    const ValueId in = b.input(x.spec());
+    const ValueId y = b.emit("softmax", {in}, {{"axis", axis}});
+    b.output(y);
+    b.output(gradients(graph, b.emit("sum", {b.mul(y, y)}), std::vector<ValueId>{in})[0]);
+    const auto program = Program::make(graph);
+    set_num_threads(1);
+    const std::vector<Tensor> one = program->run(std::vector<Tensor>{x});
+    set_num_threads(3);
+    const std::vector<Tensor> three = program->run(std::vector<Tensor>{x});
+    for (std::size_t i = 0; i < one.size(); ++i)
+      EXPECT_EQ(std::memcmp(one[i].raw(), three[i].raw(), one[i].bytes()), 0);
+  }
+  set_num_threads(before);
+}
+
+TEST(Softmax, LargeLogitsInfinitiesAndNan) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor x = Tensor::of<float>({4, 3}, {1000, 1000, -1000,  //
+                                              -kInf, 0, 0,        //
+                                              0, nan, 0,          //
+                                              1, 2, 3});
+  const Tensor p = run_op("softmax", std::vector<Tensor>{x})[0];
+  const Tensor l = run_op("log_softmax", std::vector<Tensor>{x})[0];
+  const float* y = p.data<float>();
+  EXPECT_EQ(y[0], 0.5f);
+  EXPECT_EQ(y[2], 0.0f);
+  EXPECT_EQ(y[3], 0.0f);
+  EXPECT_EQ(y[4], 0.5f);
+  EXPECT_EQ(l.data<float>()[2], -2000.0f - std::log(2.0f));
+  EXPECT_EQ(l.data<float>()[3], -kInf);
+  for (int i = 6; i < 9; ++i) {
+    EXPECT_TRUE(std::isnan(y[i]));
+    EXPECT_TRUE(std::isnan(l.data<float>()[i]));
+  }
+  EXPECT_FALSE(std::isnan(y[9]));
+}
+
+TEST(Softmax, TheAxisMustExist) {
+  EXPECT_THROW(run_op("softmax", std::vector<Tensor>{random({2, 3})}, {{"axis", std::int64_t{2}}}),
+               Error);
+  EXPECT_THROW(run_op("softmax", std::vector<Tensor>{Tensor::of<std::int32_t>({2}, {1, 2})}),
+               TypeError);
+}
+
+}  // namespace

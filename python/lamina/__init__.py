@@ -1,0 +1,86 @@
+"""lamina: deep learning on ordinary processors, with the Keras 3 API and a C++ engine."""
+
+from lamina import _build, _engine
+
+_engine.load()
+
+from lamina import (  # noqa: E402  (the engine must be loaded first)
+    activations,
+    callbacks,
+    config,
+    constraints,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    preprocessing,
+    random,
+    regularizers,
+    saving,
+    utils,
+)
+from lamina.config import num_threads, set_num_threads  # noqa: E402
+from lamina.dropin import install_as_keras  # noqa: E402
+from lamina.dtype_policies import DTypePolicy  # noqa: E402
+from lamina.initializers import Initializer  # noqa: E402
+from lamina.layers import Input, InputSpec, Layer  # noqa: E402
+from lamina.losses import Loss  # noqa: E402
+from lamina.metrics import Metric  # noqa: E402
+from lamina.models import Model, Sequential  # noqa: E402
+from lamina.optimizers import Optimizer  # noqa: E402
+from lamina.regularizers import Regularizer  # noqa: E402
+from lamina.tensor import KerasTensor, Tensor  # noqa: E402
+from lamina.tracing import gradients  # noqa: E402
+from lamina.variable import Variable  # noqa: E402
+
+__version__ = _build.VERSION
+
+
+def version() -> str:
+    """The version of lamina."""
+    return __version__
+
+
+__all__ = [
+    "DTypePolicy",
+    "Initializer",
+    "Input",
+    "InputSpec",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
+    "Model",
+    "Optimizer",
+    "Regularizer",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "__version__",
+    "activations",
+    "callbacks",
+    "config",
+    "constraints",
+    "datasets",
+    "gradients",
+    "initializers",
+    "install_as_keras",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "num_threads",
+    "ops",
+    "optimizers",
+    "preprocessing",
+    "random",
+    "regularizers",
+    "saving",
+    "set_num_threads",
+    "utils",
+    "version",
+]

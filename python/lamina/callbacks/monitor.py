@@ -1,0 +1,86 @@
+"""What callbacks that watch one metric share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from operator import gt, lt
+from typing import Any
+
+from lamina.callbacks.callback import Callback
+
+MODES = ("auto", "min", "max")
+
+
+class MonitorCallback(Callback):
+    """Base of callbacks that ask whether a metric has improved.
+
+    Args:
+        monitor: name of the log.
+        mode: "min", "max", or "auto": the metric itself says which way is better.
+        baseline: value to beat at first; None: the first value is an improvement.
+        min_delta: smallest change that counts as an improvement.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        baseline: float | None = None,
+        min_delta: float = 0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(monitor, str):
+            raise TypeError(
+                f"{type(self).__name__}: monitor must be the name of a log. Got {monitor!r}."
+            )
+        if mode not in MODES:
+            warnings.warn(
+                f"{type(self).__name__}: mode must be one of {MODES}. Got {mode!r}; "
+                "'auto' is used.",
+                stacklevel=3,
+            )
+            mode = "auto"
+        self.monitor = monitor
+        self.mode = mode
+        self.best = baseline
+        self.min_delta = abs(min_delta)
+        self.monitor_op: Callable[[float, float], bool] | None = None
+
+    def _set_monitor_op(self) -> None:
+        """Decide which way is better; waits for the first epoch, when the metrics exist."""
+        if self.mode != "auto":
+            is_better = lt if self.mode == "min" else gt
+        else:
+            is_better = self._direction_of_metric()
+        self.monitor_op = is_better
+        if is_better is lt:
+            self.min_delta = -self.min_delta
+
+    def _direction_of_metric(self) -> Callable[[float, float], bool]:
+        name = self.monitor.removeprefix("val_")
+        if name == "loss":
+            return lt
+        for metric in _all_metrics(self.model):
+            direction = getattr(metric, "_direction", None)
+            if metric.name == name and direction is not None:
+                return gt if direction == "up" else lt
+        raise ValueError(
+            f"{type(self).__name__}: whether {self.monitor!r} should become larger or smaller is "
+            "not known. Pass mode='max' or mode='min'."
+        )
+
+    def _is_improvement(self, value: float, reference: float | None) -> bool:
+        if reference is None:
+            return True
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        assert self.monitor_op is not None
+        return bool(self.monitor_op(value - self.min_delta, reference))
+
+
+def _all_metrics(model: Any) -> Iterator[Any]:
+    """The metrics of a model and those that its containers of metrics hold."""
+    for metric in getattr(model, "metrics", ()):
+        yield metric
+        yield from _all_metrics(metric)

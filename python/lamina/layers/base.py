@@ -1,0 +1,698 @@
+"""Layer: the contract between a model and everything it is made of."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from lamina import dtype_policies, initializers, names, regularizers, structure, tracing
+from lamina import constraints as weight_constraints
+from lamina.layers.node import Node, has_symbolic
+from lamina.layers.signature import CallSignature, call_signature, shape_arguments
+from lamina.layers.spec import InputSpec, check_inputs
+from lamina.layers.state import LayerState, context
+from lamina.tensor import KerasTensor, Tensor
+from lamina.validation import Boolean, Constraint, Text, check_argument, did_you_mean
+from lamina.variable import Variable
+
+_FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+class Layer(LayerState):
+    """A step of a model: weights made by `build`, mathematics in `call`.
+
+    A subclass keeps its settings in `__init__` (after `super().__init__(**kwargs)`), makes
+    weights in `build(input_shape)` with `add_weight`, computes in `call(inputs)` with
+    `lamina.ops`, and returns its settings from `get_config`. Layers, variables, metrics and seed
+    generators assigned to attributes (also in lists and dicts) belong to the layer.
+
+    Args:
+        activity_regularizer: regularizer of the output, added to the loss; None for none.
+        trainable: whether training changes the weights.
+        dtype: compute and weight dtype, "float32" or "float64"; the global default when None.
+        autocast: whether floating point inputs are converted to that dtype.
+        name: unique name in a model; made from the class name when None.
+
+    Raises:
+        ValueError: for an unknown argument or a value outside what is allowed.
+    """
+
+    constraints: dict[str, Constraint] = {}
+    _is_open_after_build = False  # models may still grow
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _recorded(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls)
+        layer._init_state()
+        layer.__dict__["_init_arguments"] = (args, kwargs)
+        return layer
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        owner = type(self).__name__
+        name = check_argument(owner, "name", name, Text(optional=True))
+        if name is not None and "/" in name:
+            raise ValueError(f"{owner}: name must not contain '/'. Got {name!r}.")
+        self.name = names.auto_name(owner) if name is None else name
+        self._trainable = check_argument(owner, "trainable", trainable, Boolean())
+        self.autocast = check_argument(owner, "autocast", autocast, Boolean())
+        self._dtype_policy = self.resolved(dtype_policies.get, dtype)
+        self.activity_regularizer = self.resolved(regularizers.get, activity_regularizer)
+        self._path: str | None = None
+        self._build_shapes: dict[str, Any] | None = None
+        self._is_building = False
+        self._convert_input_args = True
+        self.built = False
+        self.input_spec: Any = None
+        self.supports_masking = type(self).compute_mask is not Layer.compute_mask
+        self.supports_jit = True
+        self._input_shape_arg = self._take_input_shape(kwargs)
+        if kwargs:
+            known = {*inspect.signature(type(self).__init__).parameters, "name", "dtype"}
+            unknown = next(iter(kwargs))
+            raise ValueError(
+                f"Unrecognized keyword arguments passed to {owner}: {kwargs}."
+                f"{did_you_mean(unknown, known - {'self', 'kwargs', 'args'})}"
+            )
+
+    def _take_input_shape(self, kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Return the batch shape given by `input_shape=` and its older spellings, if any."""
+        batch_size = kwargs.pop("batch_size", None)
+        input_length = kwargs.pop("input_length", None)
+        batch_shape = kwargs.pop("batch_input_shape", None)
+        shape = kwargs.pop("input_shape", None)
+        input_dim = kwargs.pop("input_dim", None)
+        if input_dim is not None:
+            shape = (input_dim,) if input_length is None else (input_length, input_dim)
+        elif input_length is not None and shape is None:
+            shape = (input_length,)
+        if batch_shape is not None:
+            return tuple(batch_shape)
+        if shape is None:
+            return None
+        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+        warnings.warn(
+            "Do not pass an `input_shape`/`input_dim` argument to a layer. In a Sequential model, "
+            "prefer an `Input(shape)` object as the first layer instead.",
+            stacklevel=_stack_level_of_user(),
+        )
+        return (batch_size, *sizes)
+
+    # Arguments
+
+    def validated(self, **arguments: Any) -> Any:
+        """Check constructor arguments against the class's `constraints`.
+
+        Returns:
+            The normalised values in order; a single value for a single argument.
+        """
+        owner = type(self).__name__
+        values = [
+            check_argument(owner, argument, value, self.constraints[argument])
+            for argument, value in arguments.items()
+        ]
+        return values[0] if len(values) == 1 else values
+
+    def resolved(self, get: Callable[[Any], Any], identifier: Any) -> Any:
+        """Return `get(identifier)`; an error names this layer's class."""
+        try:
+            return get(identifier)
+        except (ValueError, TypeError) as error:
+            text = str(error)
+            raise ValueError(f"{type(self).__name__}: {text[:1].lower()}{text[1:]}") from None
+
+    # Names and dtypes
+
+    @property
+    def path(self) -> str | None:
+        """Where the layer sits, such as "model/dense"; None before it is built."""
+        return self._path
+
+    @property
+    def dtype_policy(self) -> dtype_policies.DTypePolicy:
+        """Compute and weight dtypes."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._dtype_policy = dtype_policies.get(value)
+
+    @property
+    def dtype(self) -> str:
+        """Dtype of the weights."""
+        return self._dtype_policy.variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """Dtype of the weights."""
+        return self._dtype_policy.variable_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """Dtype of the computation."""
+        return self._dtype_policy.compute_dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """Dtype that floating point inputs are converted to."""
+        return self._dtype_policy.compute_dtype
+
+    # Building
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape (None where a size is not known)."""
+        del input_shape
+        self.built = True
+
+    build.is_default = True  # type: ignore[attr-defined]
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a weight that belongs to the layer.
+
+        Args:
+            shape: tuple of sizes; scalar when None.
+            initializer: initializer object or name; "glorot_uniform" for floats and "zeros" for
+                other dtypes when None.
+            dtype: dtype name; the layer's when None.
+            trainable: whether training changes it.
+            autocast: kept for compatibility.
+            regularizer: penalty added to the loss.
+            constraint: projection applied after each update.
+            aggregation: kept for compatibility.
+            overwrite_with_gradient: whether an update replaces the value by its gradient.
+            name: name of the weight; automatic when None.
+
+        Raises:
+            ValueError: if a size is unknown.
+        """
+        self._check_initialised()
+        if isinstance(shape, str):
+            raise ValueError(
+                f"add_weight: pass the name by keyword: add_weight(shape=..., name={shape!r})."
+            )
+        sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+        if any(size is None for size in sizes):
+            raise ValueError(
+                f"{self.name} ({type(self).__name__}): weight {name!r} needs known sizes, "
+                f"got shape {sizes}. Give the input a shape without None on these axes."
+            )
+        dtype = getattr(dtype, "name", dtype) or self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if "float" in dtype else "zeros"
+        with self._name_scope():
+            variable = Variable(
+                initializer=self.resolved(initializers.get, initializer),
+                shape=sizes,
+                dtype=dtype,
+                trainable=check_argument("add_weight", "trainable", trainable, Boolean()),
+                autocast=autocast,
+                aggregation=aggregation,
+                name=name,
+            )
+        variable.regularizer = self.resolved(regularizers.get, regularizer)
+        variable.constraint = self.resolved(weight_constraints.get, constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._track_variable(variable)
+        return variable
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Variable:
+        """Alias of `add_weight`."""
+        return self.add_weight(*args, **kwargs)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return the shapes the layer was built with, for files; None when it was not."""
+        shapes = self._build_shapes
+        if not shapes:
+            return None
+        if len(shapes) == 1:
+            return {"input_shape": next(iter(shapes.values()))}
+        return {"shapes_dict": shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build with the shapes of `get_build_config()`."""
+        if self.built or not config:
+            return
+        if config.get("input_shape") is not None:
+            self.build(_as_shapes(config["input_shape"]))
+        elif config.get("shapes_dict"):
+            shapes = config["shapes_dict"]
+            self.build(**{name: _as_shapes(shape) for name, shape in shapes.items()})
+
+    @contextmanager
+    def _name_scope(self) -> Iterator[None]:
+        """Put names made inside under the layer's path, which is fixed by its first use."""
+        if self._path is None:
+            self._path = names.join_path(names.current_path(), self.name)
+        outer = names.scope.path
+        names.scope.path = self._path
+        try:
+            yield
+        finally:
+            names.scope.path = outer
+
+    def _build_for(
+        self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        build = type(self).build
+        if _is_default(build):
+            self.built = True
+            return
+        wanted = shape_arguments(build)
+        if not wanted:
+            self.build(_shapes_of(call.first(args, kwargs)))
+            return
+        given = call.named(args, kwargs)
+        self.build(**{name: _shapes_of(given.get(name[: -len("_shape")])) for name in wanted})
+
+    # Calling
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs from the inputs. To be written by the subclass."""
+        raise NotImplementedError(f"Layer {type(self).__name__} has no call() method.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute on arrays or tensors, or record the layer on symbolic tensors."""
+        self._check_initialised()
+        call = call_signature(type(self).call)
+        if self._convert_input_args:
+            args = tuple(structure_map(self._convert, argument) for argument in args)
+            if kwargs:
+                kwargs = {
+                    name: structure_map(self._convert, argument, numbers_are_data=False)
+                    for name, argument in kwargs.items()
+                }
+        if self.input_spec is not None:
+            first = call.first(args, kwargs)
+            check_inputs(self.input_spec, first, self.name, type(self).__name__)
+        if not self.built:
+            with self._name_scope():
+                self._build_for(call, args, kwargs)
+        if has_symbolic(args, kwargs):
+            return self._record(args, kwargs)
+        return self._run(call, args, kwargs)
+
+    def _as_float(self, tensor: Any) -> Any:
+        """Return `tensor` in the compute dtype; integer inputs become floating point."""
+        return tensor if tensor.dtype == self.compute_dtype else _cast(tensor, self.compute_dtype)
+
+    def _check_initialised(self) -> None:
+        if "_dtype_policy" not in self.__dict__:
+            raise RuntimeError(
+                f"Layer {type(self).__name__}: call super().__init__() first in __init__()."
+            )
+
+    def _convert(self, value: Any) -> Any:
+        """Turn array data into a tensor of the compute dtype; leave everything else."""
+        if isinstance(value, Variable):
+            value = value.value
+        if isinstance(value, (Tensor, KerasTensor)):
+            if self.autocast and value.dtype in _FLOAT_DTYPES and value.dtype != self.compute_dtype:
+                return _cast(value, self.compute_dtype)
+            return value
+        if isinstance(value, np.ndarray) or (
+            hasattr(value, "__array__") and not isinstance(value, type)
+        ):
+            array = np.asarray(value)
+            if self.autocast and array.dtype.kind == "f":
+                return tracing.convert(array, self.compute_dtype)
+            if array.dtype.kind in "USOcV":
+                raise TypeError(
+                    f"{self.name} ({type(self).__name__}): inputs must be numbers, got an array "
+                    f"of dtype {array.dtype}."
+                )
+            return tracing.convert(array)
+        return value
+
+    def _run(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call on tensors: resolve training and masks, keep losses, pass the mask on."""
+        kwargs = dict(kwargs)
+        training = self._resolve_training(call, args, kwargs)
+        if call.mask_of:
+            self._fill_masks(call, args, kwargs)
+        is_entry = context.depth == 0
+        outer = (context.training, context.loss_owners)
+        if is_entry:
+            self._start_losses()
+        context.training = training
+        context.depth += 1
+        try:
+            with self._name_scope(), tracing.origin(self._path or self.name):
+                outputs = self.call(*args, **kwargs)
+                if self.activity_regularizer is not None:
+                    for output in structure.iterate(outputs):
+                        self.add_loss(self.activity_regularizer(output))
+                self._pass_mask(call.first(args, kwargs), outputs)
+        finally:
+            context.depth -= 1
+            context.training, context.loss_owners = outer
+        return outputs
+
+    def _start_losses(self) -> None:
+        """Drop what the previous outermost call added to the losses."""
+        owners = self.__dict__["_loss_owners"]
+        for layer in owners:
+            layer._losses.clear()
+        owners.clear()
+        self._losses.clear()
+        context.loss_owners = owners
+
+    @staticmethod
+    def _resolve_training(
+        call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bool:
+        """Explicit value, else the enclosing layer's, else the default of `call`, else False."""
+        position = call.names.index("training") if "training" in call.names else len(args)
+        if position < len(args):
+            explicit = args[position]
+            return bool(context.training if explicit is None else explicit)
+        training = kwargs.pop("training", None)
+        if training is None:
+            training = context.training
+        if training is None:
+            training = call.training_default
+        training = bool(training)
+        if call.has_training:
+            kwargs["training"] = training
+        return training
+
+    @staticmethod
+    def _fill_masks(call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Pass the masks that the inputs carry to the mask arguments left open."""
+        given = call.named(args, kwargs)
+        for argument, mask_argument in call.mask_of.items():
+            if given.get(mask_argument) is None and argument in given:
+                masks = structure.map_structure(mask_of, given[argument])
+                if any(mask is not None for mask in structure.iterate(masks)):
+                    if mask_argument in call.names[: len(args)]:
+                        continue
+                    kwargs[mask_argument] = masks
+
+    def _pass_mask(self, inputs: Any, outputs: Any) -> None:
+        """Set the mask of the outputs from the masks of the first argument."""
+        custom = type(self).compute_mask is not Layer.compute_mask
+        if not custom and all(mask_of(leaf) is None for leaf in structure.iterate(inputs)):
+            return
+        masks = structure.map_structure(mask_of, inputs)
+        if not self.supports_masking:
+            if any(mask is not None for mask in structure.iterate(masks)):
+                warnings.warn(
+                    f"Layer {self.name!r} ({type(self).__name__}) does not support masking: the "
+                    "mask of its input ends here.",
+                    stacklevel=2,
+                )
+            return
+        tensors = [leaf for leaf in structure.iterate(outputs) if isinstance(leaf, Tensor)]
+        if all(tensor.mask is not None for tensor in tensors):
+            return
+        output_masks = self.compute_mask(inputs, masks)
+        for tensor, mask in zip(tensors, structure.iterate(output_masks), strict=False):
+            if mask is not None and tensor.mask is None:
+                tensor.mask = mask
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the mask of the output; the input's mask unless a subclass says otherwise."""
+        del inputs
+        return previous_mask
+
+    # Symbolic use
+
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Work out the outputs' shapes and note the use in the functional graph."""
+        if _is_default(type(self).build) and any(not layer.built for layer in self._layers):
+            self._infer(args, kwargs)  # builds the sublayers, whatever the shape rule
+        with self._name_scope(), tracing.origin(self._path or self.name):
+            outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the layer on symbolic tensors."""
+        return self._record(args, kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return symbolic tensors with the shapes and dtypes of the outputs."""
+        if type(self).compute_output_shape is Layer.compute_output_shape:
+            return self._infer(args, kwargs)
+        shape_rule = type(self).compute_output_shape
+        call = call_signature(type(self).call)
+        wanted = shape_arguments(shape_rule)
+        if wanted:
+            given = call.named(args, kwargs)
+            shapes = {name: _shapes_of(given.get(name[: -len("_shape")])) for name in wanted}
+            output_shape = self.compute_output_shape(**shapes)
+        else:
+            output_shape = self.compute_output_shape(_shapes_of(call.first(args, kwargs)))
+        return structure.map_shapes(
+            lambda shape: KerasTensor(shape, dtype=self.compute_dtype), output_shape
+        )
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the shape of the output for the shape of the input, without computing."""
+        if not self.built and not _is_default(type(self).build):
+            raise NotImplementedError(
+                f"Layer {type(self).__name__} should implement compute_output_shape(input_shape), "
+                "or be built first."
+            )
+
+        def symbolic(shape: tuple[int | None, ...]) -> KerasTensor:
+            return KerasTensor(shape, dtype=self.compute_dtype)
+
+        args = tuple(structure.map_shapes(symbolic, argument) for argument in args)
+        kwargs = {
+            name.removesuffix("_shape"): structure.map_shapes(symbolic, argument)
+            for name, argument in kwargs.items()
+        }
+        if not args:
+            args, kwargs = tuple(kwargs.values()), {}
+        return structure.map_structure(lambda out: tuple(out.shape), self._infer(args, kwargs))
+
+    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run `call` on shapes only and return symbolic tensors like its outputs."""
+        call = call_signature(type(self).call)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return self._run(call, args, kwargs)
+
+        outer = context.discard_losses
+        context.discard_losses = True
+        try:
+            return tracing.infer_outputs(run, *args, **kwargs)
+        finally:
+            context.discard_losses = outer
+
+    def _node_tensors(self, attribute: str) -> Any:
+        if not self._inbound_nodes:  # type: ignore[attr-defined]
+            raise AttributeError(
+                f"Layer {self.name!r} has never been called on symbolic tensors and thus has no "
+                f"defined {attribute.split('_')[0]}."
+            )
+        tensors = getattr(self._inbound_nodes[0], attribute)  # type: ignore[attr-defined]
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def input(self) -> Any:
+        """Symbolic input(s) of the layer's first use in a functional model."""
+        return self._node_tensors("input_tensors")
+
+    @property
+    def output(self) -> Any:
+        """Symbolic output(s) of the layer's first use in a functional model."""
+        return self._node_tensors("output_tensors")
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain values.
+
+        Raises:
+            NotImplementedError: when the subclass has arguments that cannot be described; it
+                must then define `get_config` itself.
+        """
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        config["dtype"] = dtype_policies.serialize(self._dtype_policy)
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        if type(self).get_config is Layer.get_config:
+            config = {**self._captured_arguments(), **config}
+        return config
+
+    def _captured_arguments(self) -> dict[str, Any]:
+        """Return what the constructor was called with, for classes without `get_config`."""
+        args, kwargs = self.__dict__["_init_arguments"]
+        try:
+            bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+        except TypeError:
+            return {}
+        bound.apply_defaults()
+        arguments: dict[str, Any] = {}
+        for parameter in list(bound.signature.parameters.values())[1:]:
+            value = bound.arguments.get(parameter.name)
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(value or {})
+            elif parameter.kind is not parameter.VAR_POSITIONAL:
+                arguments[parameter.name] = value
+        for own in ("name", "trainable", "dtype", "activity_regularizer", "autocast"):
+            arguments.pop(own, None)
+        for name, value in arguments.items():
+            if not _is_plain(value):
+                raise NotImplementedError(
+                    f"Layer {type(self).__name__} needs a get_config() method: its argument "
+                    f"{name!r} is a {type(value).__name__}, which has no plain form."
+                )
+        return arguments
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a layer from `get_config()`.
+
+        Keys that this class does not know are dropped when they are None, and refused by name
+        otherwise.
+        """
+        config = dict(config)
+        parameters = inspect.signature(cls.__init__).parameters
+        if config.get("quantization_config", 0) is None and "quantization_config" not in parameters:
+            del config["quantization_config"]
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}.from_config: {error}.") from error
+
+    def __repr__(self) -> str:
+        state = "" if self.__dict__.get("built") else ", built=False"
+        return f"<{type(self).__name__} name={self.__dict__.get('name')}{state}>"
+
+
+def _is_default(build: Callable[..., Any]) -> bool:
+    """Whether a class leaves `build` as it is: sublayers are then built when they are called."""
+    return getattr(build, "is_default", False)
+
+
+def mask_of(value: Any) -> Any:
+    """Return the mask a tensor carries, or None."""
+    return getattr(value, "mask", None) if isinstance(value, Tensor) else None
+
+
+def structure_map(
+    convert: Callable[[Any], Any], value: Any, *, numbers_are_data: bool = True
+) -> Any:
+    """Convert the leaves of an argument; a list of plain numbers is one array."""
+    if not structure.is_nested(value):
+        if numbers_are_data and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return convert(np.asarray(value, dtype=np.float32 if isinstance(value, float) else None))
+        return convert(value)
+    if numbers_are_data and isinstance(value, list) and _is_number_list(value):
+        return convert(_array_of(value))
+    if isinstance(value, dict):
+        return {
+            key: structure_map(convert, item, numbers_are_data=isinstance(item, list))
+            for key, item in value.items()
+        }
+    return structure.map_structure(convert, value)
+
+
+def _is_number_list(value: list[Any]) -> bool:
+    first: Any = value
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return isinstance(first, (int, float, np.number))
+
+
+def _array_of(value: list[Any]) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            "A nested list of numbers must have rows of equal length to be an input."
+        ) from None
+    return array.astype(np.int32) if array.dtype.kind == "i" else array
+
+
+def _shapes_of(value: Any) -> Any:
+    """Return the shapes of a nested structure of tensors."""
+    return structure.map_structure(
+        lambda leaf: tuple(leaf.shape) if hasattr(leaf, "shape") else None, value
+    )
+
+
+def _as_shapes(value: Any) -> Any:
+    """Turn the lists of a JSON file into shape tuples."""
+    return structure.map_shapes(tuple, value)
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    from lamina import ops
+
+    mask = mask_of(value)
+    cast = ops.cast(value, dtype)
+    if mask is not None:
+        cast.mask = mask
+    return cast
+
+
+def _is_plain(value: Any) -> bool:
+    return all(
+        leaf is None or isinstance(leaf, (bool, int, float, str)) for leaf in structure.iterate(value)
+    )
+
+
+def _stack_level_of_user() -> int:
+    """Return the warning level that points at the first frame outside this package."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("lamina"):
+        frame, level = frame.f_back, level + 1
+    return max(level, 1)
+
+
+def _recorded(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a class's `build`: name its weights, note the shapes, mark the layer built."""
+
+    @functools.wraps(build)
+    def wrapper(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        if self._is_building:  # super().build(...)
+            return build(self, *args, **kwargs)
+        self._is_building = True
+        try:
+            with self._name_scope(), tracing.eager_scope():
+                build(self, *args, **kwargs)
+        finally:
+            self._is_building = False
+        bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
+        self._build_shapes = dict(list(bound.items())[1:])
+        self.built = True
+        self._is_locked = not self._is_open_after_build
+        return None
+
+    return wrapper
+
+
+__all__ = ["InputSpec", "Layer"]

@@ -1,0 +1,142 @@
+"""The functional graph: which operation made a symbolic tensor, from which others.
+
+A `Node` is one use of an operation (a layer or a function of `lamina.ops`) on symbolic tensors.
+Each tensor it returns remembers it in `history`, so a model is found again from its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lamina import names, structure, tracing
+from lamina.tensor import KerasTensor
+
+
+class KerasHistory(NamedTuple):
+    """Where a symbolic tensor came from."""
+
+    operation: Any
+    node_index: int
+    tensor_index: int
+
+
+class Node:
+    """One use of an operation on symbolic tensors.
+
+    Args:
+        operation: layer or recorded function; keeps its nodes in `_inbound_nodes`.
+        args: positional arguments of the use, with the symbolic tensors in place.
+        kwargs: keyword arguments of the use.
+        outputs: nested structure of the symbolic tensors that came out.
+    """
+
+    __slots__ = ("args", "input_tensors", "kwargs", "operation", "output_tensors", "outputs")
+
+    def __init__(
+        self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any
+    ) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.outputs = outputs
+        leaves = structure.iterate((args, kwargs))
+        self.input_tensors = [leaf for leaf in leaves if isinstance(leaf, KerasTensor)]
+        self.output_tensors = structure.flatten(outputs)
+        node_index = len(operation._inbound_nodes)
+        operation._inbound_nodes.append(self)
+        for tensor_index, tensor in enumerate(self.output_tensors):
+            if isinstance(tensor, KerasTensor):
+                tensor.history = KerasHistory(operation, node_index, tensor_index)
+
+    def __repr__(self) -> str:
+        return f"<Node of {self.operation.name}>"
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the node starts a graph."""
+        return not self.input_tensors
+
+    @property
+    def parent_nodes(self) -> list[Node]:
+        """The nodes that made this node's inputs."""
+        return [source_node(tensor) for tensor in self.input_tensors]
+
+    def arguments_with(self, values: dict[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with each symbolic tensor replaced by `values[id(tensor)]`."""
+
+        def replace(leaf: Any) -> Any:
+            return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
+
+        return structure.map_structure(replace, (self.args, self.kwargs))
+
+
+def source_node(tensor: KerasTensor) -> Node:
+    """Return the node that made `tensor`."""
+    operation, node_index, _ = tensor.history
+    return operation._inbound_nodes[node_index]
+
+
+def has_symbolic(*arguments: Any) -> bool:
+    """Whether any leaf of the arguments is a symbolic tensor of the functional graph."""
+    return any(isinstance(leaf, KerasTensor) for leaf in structure.iterate(arguments))
+
+
+class OpCall:
+    """One use of a function of `lamina.ops` on symbolic tensors, as an operation of a model.
+
+    Args:
+        function: the public op function.
+        name: unique name; made from the function's name when None.
+        settings: keyword arguments of every use.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.function = function
+        self._settings = settings or {}
+        self.type_name = "".join(part.capitalize() for part in function.__name__.split("_"))
+        self.name = names.auto_name(self.type_name) if name is None else name
+        self._inbound_nodes: list[Node] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs = {**self._settings, **kwargs}
+        if has_symbolic(args, kwargs):
+            return self.record(args, kwargs)
+        return self.function(*args, **kwargs)
+
+    def record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Add a node to the graph and return its symbolic outputs."""
+        outputs = tracing.infer_outputs(self.function, *args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    @property
+    def output(self) -> Any:
+        """Symbolic outputs of the use."""
+        return self._inbound_nodes[0].outputs
+
+    def serialized_form(self) -> dict[str, Any]:
+        """Return the config a saved model holds for this operation."""
+        return {
+            "module": "keras.ops",
+            "class_name": self.type_name,
+            "config": {"name": self.name},
+            "registered_name": self.type_name,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.name} ({self.type_name})>"
+
+
+def _record_op(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    return OpCall(function).record(args, kwargs)
+
+
+tracing.install_op_recorder(_record_op)

@@ -1,0 +1,290 @@
+"""Losses as objects, with their arguments and their reduction.
+
+Every class takes `reduction`, `name` and `dtype` as `Loss` does; see the functions of the same
+names for the formulas and the other arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lamina.losses import functions
+from lamina.losses.base import LossFunctionWrapper
+from lamina.validation import Boolean, Real, check_argument
+
+
+class _Plain(LossFunctionWrapper):
+    """A loss class whose function takes no further arguments."""
+
+    function: Callable[..., Any]
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        function = type(self).function
+        super().__init__(function, reduction, name or function.__name__, dtype)
+
+
+class MeanSquaredError(_Plain):
+    """Mean of squared errors."""
+
+    function = staticmethod(functions.mean_squared_error)
+
+
+class MeanAbsoluteError(_Plain):
+    """Mean of absolute errors."""
+
+    function = staticmethod(functions.mean_absolute_error)
+
+
+class MeanAbsolutePercentageError(_Plain):
+    """Mean of absolute errors relative to the target, in percent."""
+
+    function = staticmethod(functions.mean_absolute_percentage_error)
+
+
+class MeanSquaredLogarithmicError(_Plain):
+    """Mean of squared differences of log(1 + y)."""
+
+    function = staticmethod(functions.mean_squared_logarithmic_error)
+
+
+class LogCosh(_Plain):
+    """Mean of log(cosh(error)): squares near 0, absolute values far away."""
+
+    function = staticmethod(functions.log_cosh)
+
+
+class Hinge(_Plain):
+    """Mean of max(1 - y_true * y_pred, 0)."""
+
+    function = staticmethod(functions.hinge)
+
+
+class SquaredHinge(_Plain):
+    """Mean of max(1 - y_true * y_pred, 0) ** 2."""
+
+    function = staticmethod(functions.squared_hinge)
+
+
+class CategoricalHinge(_Plain):
+    """How far the best wrong class comes near the right one, plus 1."""
+
+    function = staticmethod(functions.categorical_hinge)
+
+
+class KLDivergence(_Plain):
+    """Sum of y_true * log(y_true / y_pred)."""
+
+    function = staticmethod(functions.kl_divergence)
+
+
+class Poisson(_Plain):
+    """Mean of y_pred - y_true * log(y_pred)."""
+
+    function = staticmethod(functions.poisson)
+
+
+class Huber(LossFunctionWrapper):
+    """Squares of errors up to `delta`, a line above (see `huber`)."""
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "huber_loss",
+        dtype: Any = None,
+    ) -> None:
+        delta = check_argument("Huber", "delta", delta, Real(0))
+        super().__init__(functions.huber, reduction, name, dtype, delta=delta)
+
+
+class CosineSimilarity(LossFunctionWrapper):
+    """Minus the cosine of the angle between targets and predictions."""
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "cosine_similarity",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.cosine_similarity, reduction, name, dtype, axis=axis)
+
+
+def _crossentropy_arguments(
+    owner: str, from_logits: bool, label_smoothing: float, axis: int
+) -> dict[str, Any]:
+    return {
+        "from_logits": check_argument(owner, "from_logits", from_logits, Boolean()),
+        "label_smoothing": check_argument(owner, "label_smoothing", label_smoothing, Real(0, 1)),
+        "axis": axis,
+    }
+
+
+class BinaryCrossentropy(LossFunctionWrapper):
+    """Cross-entropy of independent yes-or-no predictions (see `binary_crossentropy`)."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "binary_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        kwargs = _crossentropy_arguments(
+            "BinaryCrossentropy", from_logits, label_smoothing, axis
+        )  # fmt: skip
+        super().__init__(functions.binary_crossentropy, reduction, name, dtype, **kwargs)
+
+
+class BinaryFocalCrossentropy(LossFunctionWrapper):
+    """Binary cross-entropy that discounts easy samples (see `binary_focal_crossentropy`)."""
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "binary_focal_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        owner = "BinaryFocalCrossentropy"
+        super().__init__(
+            functions.binary_focal_crossentropy,
+            reduction,
+            name,
+            dtype,
+            apply_class_balancing=check_argument(
+                owner, "apply_class_balancing", apply_class_balancing, Boolean()
+            ),
+            alpha=check_argument(owner, "alpha", alpha, Real(0, 1)),
+            gamma=check_argument(owner, "gamma", gamma, Real(0)),
+            **_crossentropy_arguments(owner, from_logits, label_smoothing, axis),
+        )
+
+
+class CategoricalCrossentropy(LossFunctionWrapper):
+    """Cross-entropy of one class among several, targets one-hot."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        kwargs = _crossentropy_arguments(
+            "CategoricalCrossentropy", from_logits, label_smoothing, axis
+        )
+        super().__init__(functions.categorical_crossentropy, reduction, name, dtype, **kwargs)
+
+
+class CategoricalFocalCrossentropy(LossFunctionWrapper):
+    """Categorical cross-entropy that discounts easy samples."""
+
+    def __init__(
+        self,
+        alpha: Any = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_focal_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        owner = "CategoricalFocalCrossentropy"
+        super().__init__(
+            functions.categorical_focal_crossentropy,
+            reduction,
+            name,
+            dtype,
+            alpha=alpha,
+            gamma=check_argument(owner, "gamma", gamma, Real(0)),
+            **_crossentropy_arguments(owner, from_logits, label_smoothing, axis),
+        )
+
+
+class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
+    """Cross-entropy that tolerates wrong labels; `q` in (0, 1)."""
+
+    def __init__(
+        self,
+        q: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_generalized_cross_entropy",
+        dtype: Any = None,
+    ) -> None:
+        q = check_argument(type(self).__name__, "q", q, Real(0, 1, closed="none"))
+        super().__init__(
+            functions.categorical_generalized_cross_entropy, reduction, name, dtype, q=q
+        )
+
+
+class SparseCategoricalCrossentropy(LossFunctionWrapper):
+    """Cross-entropy of one class among several, targets class ids."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        owner = "SparseCategoricalCrossentropy"
+        super().__init__(
+            functions.sparse_categorical_crossentropy,
+            reduction,
+            name,
+            dtype,
+            from_logits=check_argument(owner, "from_logits", from_logits, Boolean()),
+            ignore_class=ignore_class,
+            axis=axis,
+        )
+
+
+class Dice(LossFunctionWrapper):
+    """1 - the Dice coefficient, for segmentation."""
+
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "dice",
+        axis: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.dice, reduction, name, dtype, axis=axis)
+
+
+class Tversky(LossFunctionWrapper):
+    """1 - the Tversky index, for segmentation of rare classes."""
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "tversky",
+        axis: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        alpha = check_argument("Tversky", "alpha", alpha, Real(0))
+        beta = check_argument("Tversky", "beta", beta, Real(0))
+        super().__init__(
+            functions.tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis
+        )

@@ -1,0 +1,245 @@
+"""Model: a layer that can be trained, summarised and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from lamina import serialization, structure
+from lamina.layers.base import Layer
+from lamina.tensor import KerasTensor
+from lamina.trainer import Trainer
+
+
+class Model(Trainer, Layer):
+    """A group of layers with training, evaluation and prediction.
+
+    Three ways to make one: `Model(inputs, outputs)` from symbolic tensors, `Sequential([...])`,
+    or a subclass that makes its layers in `__init__` and computes in `call(inputs)`.
+
+    Args:
+        inputs: symbolic input(s) from `Input()`.
+        outputs: symbolic output(s).
+        name: name of the model.
+        trainable, dtype: as in `Layer`.
+    """
+
+    _is_open_after_build = True
+    # What compile() was given belongs to training, not to the model's parts.
+    _not_children = frozenset(("_compile_arguments", "loss", "optimizer"))
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model and _is_functional_call(args, kwargs):
+            from lamina.models.functional import Functional
+
+            return super().__new__(Functional, *args, **kwargs)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if _is_functional_call(args, kwargs):
+            _become_functional(type(self))
+            from lamina.models.functional import Functional
+
+            Functional.__init__(self, *args, **kwargs)  # type: ignore[arg-type]
+            return
+        if args:
+            raise TypeError(
+                f"{type(self).__name__}: Model takes inputs and outputs that are symbolic tensors "
+                f"(from Input()), or no positional arguments. Got {args!r}."
+            )
+        self._init_trainer()
+        Layer.__init__(self, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"Model {type(self).__name__} has no call() method.")
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights of all layers for inputs of this shape, by running `call` on shapes.
+
+        Args:
+            input_shape: shape with the batch axis first (None where unknown), or a list or dict
+                of shapes.
+        """
+        if type(self).call is Model.call:
+            raise NotImplementedError(f"Model {type(self).__name__} has no call() method.")
+        if not structure.flatten_shapes(input_shape):
+            raise ValueError(f"build(): input_shape must be a tuple of sizes. Got {input_shape!r}.")
+        symbolic = structure.map_shapes(
+            lambda shape: KerasTensor(shape, dtype=self.compute_dtype), input_shape
+        )
+        self._infer((symbolic,), {})
+
+    build.is_default = True  # type: ignore[attr-defined]
+
+    # Parts
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The model's direct layers."""
+        return self._flatten_layers(include_self=False, recursive=False)
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used. Please use another name."
+        )
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return one layer by name or by position.
+
+        Raises:
+            ValueError: when there is no such layer, or not exactly one of both is given.
+        """
+        layers = self.layers
+        if index is not None and name is not None:
+            raise ValueError(
+                f"Provide only a layer name or a layer index. Got name={name!r}, index={index}."
+            )
+        if index is not None:
+            if index >= len(layers):
+                raise ValueError(
+                    f"Was asked to retrieve layer at index {index} but model only has "
+                    f"{len(layers)} layers."
+                )
+            return layers[index]
+        if name is None:
+            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = [layer.name for layer in layers]
+        raise ValueError(f"No such layer: {name}. Existing layers are: {names}.")
+
+    def reset_states(self) -> None:
+        """Set the kept states of stateful recurrent layers to zero."""
+        for layer in self._flatten_layers(include_self=False):
+            reset = getattr(layer, "reset_state", None)
+            if reset is not None and getattr(layer, "stateful", False):
+                reset()
+
+    # Printing
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: list[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: list[str] | tuple[str, str] | None = None,
+    ) -> None:
+        """Print a table of the layers with their output shapes and parameter counts.
+
+        Args:
+            line_length: width of the table.
+            positions: where the columns end, as fractions of the width.
+            print_fn: called with the whole text instead of printing it.
+            expand_nested: whether the layers of nested models are listed.
+            show_trainable: whether a column says which layers are trained.
+            layer_range: names (or patterns) of the first and last layer to list.
+        """
+        from lamina.models.summary import summary_text
+
+        text = summary_text(
+            self,
+            line_length=line_length,
+            positions=positions,
+            expand_nested=expand_nested,
+            show_trainable=show_trainable,
+            layer_range=layer_range,
+        )
+        if print_fn is None:
+            print(text, end="")
+        else:
+            print_fn(text)
+
+    # Files
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Write all weights to a `.weights.h5` file that Keras can read too.
+
+        Args:
+            filepath: path that ends in `.weights.h5`.
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            ValueError: for another ending, or when the file exists and `overwrite` is False.
+            ImportError: when h5py is not installed.
+        """
+        from lamina.saving.weights import save_weights
+
+        save_weights(self, filepath, overwrite=overwrite, **kwargs)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Read all weights from a `.weights.h5` file written by lamina or Keras.
+
+        Args:
+            filepath: path of the file.
+            skip_mismatch: whether layers that do not fit are left as they are, with a warning.
+
+        Raises:
+            ValueError: when a layer or shape does not fit; the model is unchanged then.
+            FileNotFoundError: when there is no such file.
+        """
+        from lamina.saving.weights import load_weights
+
+        load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """Return the model's config as JSON; `model_from_json` makes an untrained model of it."""
+        return json.dumps(serialization.serialize_keras_object(self), **kwargs)
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        config = Layer.get_config(self)
+        if type(self).get_config is Model.get_config:
+            config = {**self._captured_arguments(), **config}
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Make a model from `get_config()`."""
+        if "input_layers" in config and "output_layers" in config:
+            from lamina.models.functional import Functional
+
+            return Functional.from_config.__func__(cls, config, custom_objects)
+        with serialization.CustomObjectScope(custom_objects):
+            return Layer.from_config.__func__(cls, config)
+
+
+def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
+    """Make an untrained model from `Model.to_json()`."""
+    config = json.loads(json_string)
+    return serialization.deserialize_keras_object(config, custom_objects=custom_objects)
+
+
+def _is_functional_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether constructor arguments are symbolic inputs and outputs."""
+    if len(args) >= 2:
+        given = args[:2]
+    elif len(args) == 1 and "outputs" in kwargs:
+        given = (args[0], kwargs["outputs"])
+    elif "inputs" in kwargs and "outputs" in kwargs:
+        given = (kwargs["inputs"], kwargs["outputs"])
+    else:
+        return False
+    return all(isinstance(leaf, KerasTensor) for leaf in structure.iterate(given[0]))
+
+
+def _become_functional(cls: type) -> None:
+    """Put Functional in the place of Model among the bases of a user's class.
+
+    A subclass may call `super().__init__(inputs, outputs)`; only then is it known to be functional.
+    """
+    from lamina.models.functional import Functional
+
+    if issubclass(cls, Functional) or cls is Model:
+        return
+    if Model in cls.__bases__:
+        cls.__bases__ = tuple(Functional if base is Model else base for base in cls.__bases__)
+        return
+    for base in cls.__bases__:
+        if issubclass(base, Model):
+            _become_functional(base)

@@ -1,0 +1,245 @@
+"""Sequential: a stack of layers, each fed by the one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import serialization, structure
+from lamina.layers.base import Layer
+from lamina.layers.core import InputLayer
+from lamina.models.functional import Functional
+from lamina.models.model import Model
+from lamina.tensor import KerasTensor
+
+
+class Sequential(Model):
+    """A stack of layers.
+
+    The weights are made at once when the first layer says what comes in (`Input(shape)`, or
+    `input_shape=` on the layer), else at the first call or `fit`.
+
+    Args:
+        layers: list of layers; more can follow with `add`.
+        trainable: whether training changes the weights.
+        name: name of the model.
+
+    >>> model = Sequential([Input((4,)), Dense(3, activation="relu"), Dense(1)])
+    """
+
+    _not_children = Model._not_children | {"_functional"}
+
+    def __init__(
+        self,
+        layers: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trainable=trainable, name=name, **kwargs)
+        self._functional: Functional | None = None
+        self._stack: list[Layer] = []
+        if layers:
+            if not isinstance(layers, (list, tuple)):
+                raise ValueError(f"Sequential: layers must be a list of layers. Got {layers!r}.")
+            for layer in layers:
+                self.add(layer, rebuild=False)
+            self._maybe_rebuild()
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Put a layer on top of the stack.
+
+        Raises:
+            ValueError: for something that is not a layer, for a second input, and for a name that
+                another layer has.
+        """
+        if isinstance(layer, KerasTensor) and isinstance(layer.history[0], InputLayer):
+            layer = layer.history[0]
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                "Only instances of `Layer` can be added to a Sequential model. "
+                f"Received: {layer} (of type {type(layer)})"
+            )
+        if any(layer.name == other.name for other in self._stack):
+            raise ValueError(
+                f"All layers added to a Sequential model should have unique names. Name "
+                f"{layer.name!r} is already the name of a layer in this model. Update the `name` "
+                "argument to pass a unique name."
+            )
+        if isinstance(layer, InputLayer) and self._stack and self._has_input():
+            raise ValueError(
+                f"Sequential model '{self.name}' has already been configured to use input shape "
+                f"{self._stack[0].batch_shape}. You cannot add a different Input layer to it."
+            )
+        if not self._stack and layer._input_shape_arg is not None:
+            dtype = layer.input_dtype
+            self._stack.append(InputLayer(batch_shape=layer._input_shape_arg, dtype=dtype))
+        if isinstance(layer, InputLayer):
+            self._stack.insert(0, layer)
+        else:
+            self._stack.append(layer)
+        if rebuild:
+            self._maybe_rebuild()
+        else:
+            self._reset()
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Take the last layer off the stack and return it."""
+        if not self._stack:
+            raise IndexError(f"Sequential model '{self.name}' has no layers to pop.")
+        layer = self._stack.pop()
+        self._reset()
+        if rebuild:
+            self._maybe_rebuild()
+        return layer
+
+    def _has_input(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[0], InputLayer)
+
+    def _reset(self) -> None:
+        self._functional = None
+        self.built = False
+        self._forget_programs()
+
+    def _maybe_rebuild(self) -> None:
+        """Build again if the input's shape is known."""
+        self._reset()
+        if self._has_input():
+            if len(self._stack) > 1:
+                self.build(self._stack[0].batch_shape)
+        elif self._stack and isinstance(self._stack[0], (Functional, Sequential)):
+            shape = getattr(self._stack[0], "input_shape", None)
+            if shape is not None:
+                self.build(shape)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights of all layers for inputs of this shape (batch axis first)."""
+        if not self._stack:
+            raise ValueError(
+                f"Sequential model {self.name} cannot be built because it has no layers. Call "
+                "`model.add(layer)`."
+            )
+        if not self._has_input():
+            if not structure.is_shape(input_shape):
+                raise ValueError(
+                    f"Sequential: input_shape must be one tuple of sizes. Got {input_shape!r}."
+                )
+            dtype = self._stack[0].input_dtype
+            self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=dtype))
+        inputs = outputs = self._stack[0].output
+        for layer in self._stack[1:]:
+            outputs = layer(outputs)
+        self._functional = Functional(inputs, outputs, name=self.name)
+
+    # The functional model behind
+
+    def _built_functional(self, attribute: str) -> Functional:
+        functional = self.__dict__.get("_functional")
+        if functional is None:
+            raise AttributeError(
+                f"Sequential model {self.name!r} has no attribute {attribute!r} yet: it is not "
+                "built. Start it with Input(shape), call it on data, or use build(input_shape)."
+            )
+        return functional
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Run the layers one after the other."""
+        return self._built_functional("output").call(inputs, training=training, mask=mask)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        return self._infer((inputs,), {})
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        functional = self.__dict__.get("_functional")
+        if functional is not None:
+            return functional.compute_output_shape(input_shape)
+        for layer in self._stack:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None  # the layers set the outputs' masks themselves
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the stack; the input is not one of them."""
+        return self._stack[1:] if self._has_input() else list(self._stack)
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Please use another "
+            "name."
+        )
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic input, in a list."""
+        return self._built_functional("inputs").inputs
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic outputs."""
+        return self._built_functional("outputs").outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input."""
+        return self._built_functional("input").input
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output."""
+        return self._built_functional("output").output
+
+    @property
+    def input_names(self) -> list[str]:
+        """Name of the input, in a list."""
+        return self._built_functional("input_names").input_names
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers that make the outputs."""
+        return self._built_functional("output_names").output_names
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input."""
+        return self._built_functional("input_shape").input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output."""
+        return self._built_functional("output_shape").output_shape
+
+    @property
+    def input_dtype(self) -> str:
+        """Dtype of the input."""
+        return self._stack[0].dtype if self._has_input() else super().input_dtype
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        config = Layer.get_config(self)
+        config["layers"] = [serialization.serialize_keras_object(layer) for layer in self._stack]
+        if self._functional is not None:
+            config["build_input_shape"] = self._stack[0].batch_shape
+        return config
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return None  # the config says it: build_input_shape
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Make a model from `get_config()`."""
+        if "layers" not in config:
+            return super().from_config(config, custom_objects)
+        settings = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
+        model = cls(**settings)
+        with serialization.CustomObjectScope(custom_objects):
+            for form in config["layers"]:
+                model.add(serialization._deserialize(form), rebuild=False)
+        model._maybe_rebuild()
+        shape = config.get("build_input_shape")
+        if model._functional is None and model._stack and structure.is_shape(shape):
+            model.build(tuple(shape))
+        return model

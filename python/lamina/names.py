@@ -1,0 +1,67 @@
+"""Automatic names (`dense`, `dense_1`) and the path a new weight gets (`model/dense/kernel`)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_counters: dict[str, int] = {}
+_counters_lock = threading.Lock()
+
+
+class _Scope(threading.local):
+    """The path under which names are made in this thread; empty outside every layer."""
+
+    path = ""
+
+
+scope = _Scope()
+
+
+def to_snake_case(name: str) -> str:
+    """Turn a class name into the form used for layers: `SimpleRNN` becomes `simple_rnn`."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """Return `prefix` the first time, then `prefix_1`, `prefix_2`, and so on."""
+    with _counters_lock:
+        count = _counters.get(prefix, 0)
+        _counters[prefix] = count + 1
+    return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def auto_name(name: str) -> str:
+    """Return the next free automatic name for a class or function called `name`."""
+    return unique_name(to_snake_case(name))
+
+
+def reset_names() -> None:
+    """Start all counters again, as `clear_session` does."""
+    with _counters_lock:
+        _counters.clear()
+
+
+def current_path() -> str:
+    """Return the path of the layer being built or called in this thread ("" if none)."""
+    return scope.path
+
+
+def join_path(*parts: str | None) -> str:
+    """Join the non-empty parts with slashes."""
+    return "/".join(part for part in parts if part)
+
+
+@contextmanager
+def name_scope(name: str | None) -> Iterator[str]:
+    """Put everything named inside the block under `current_path()/name`."""
+    outer = scope.path
+    scope.path = join_path(outer, name)
+    try:
+        yield scope.path
+    finally:
+        scope.path = outer

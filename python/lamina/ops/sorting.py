@@ -1,0 +1,354 @@
+"""Order, ranks and membership: sort, top_k, quantiles, histograms of integers."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina.ops.core import (
+    Axes,
+    TensorLike,
+    normalize_axes,
+    normalize_axis,
+    promote,
+    reshape_to,
+    to_dtype,
+    to_float,
+)
+from lamina.ops.layout import permute
+from lamina.tensor import Tensor
+from lamina.tracing import apply, convert, is_tracing, symbolic_op
+
+
+class TopK(NamedTuple):
+    """The largest values and where they stand."""
+
+    values: Tensor
+    indices: Tensor
+
+
+@symbolic_op
+def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
+    """Return the indices (int32) that sort `x` along `axis`, ascending; equals keep their order.
+
+    With axis None the flattened tensor is sorted.
+    """
+    x = convert(x)
+    if x.dtype == "bool":
+        x = to_dtype(x, "uint8")
+    if axis is None:
+        x, axis = reshape_to(x, [None]), 0
+    return to_dtype(
+        apply("argsort", x, axis=normalize_axis(axis, x.ndim, "argsort")), "int32"
+    )  # fmt: skip
+
+
+@symbolic_op
+def sort(x: TensorLike, axis: int = -1) -> Tensor:
+    """Return `x` in ascending order along `axis`."""
+    x = convert(x)
+    place = normalize_axis(axis, x.ndim, "sort")
+    keys = to_dtype(x, "uint8") if x.dtype == "bool" else x
+    return apply("take_along_axis", x, apply("argsort", keys, axis=place), axis=place)
+
+
+@symbolic_op
+def top_k(x: TensorLike, k: int, sorted: bool = True) -> TopK:  # noqa: A002
+    """Return the `k` largest values along the last axis, largest first, and their indices.
+
+    Args:
+        x: tensor of at least one axis.
+        k: how many, at most the size of the last axis.
+        sorted: accepted for Keras's sake; the values are always sorted. Among equal values the
+            one that comes first is taken first.
+    """
+    x = convert(x)
+    if x.ndim == 0:
+        raise ValueError("top_k: x must have at least one axis. Got a scalar.")
+    length = x.shape[-1]
+    if int(k) < 0 or (length is not None and k > length):
+        raise ValueError(f"top_k: k must be in [0, {length}], the last axis. Got {k!r}.")
+    return TopK(*apply("top_k", x, k=int(k)))
+
+
+@symbolic_op
+def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
+    """Return whether the score of each target is among the `k` highest of its row.
+
+    Args:
+        targets: class ids (batch,).
+        predictions: scores (batch, classes).
+        k: how many count. Classes that tie with the target do not push it out.
+    """
+    ids, scores = convert(targets), to_float(predictions)
+    if ids.dtype not in ("int32", "int64"):
+        ids = to_dtype(ids, "int32")
+    classes = scores.shape[-1]
+    # An id out of range, or scores that are not finite, are never among the best.
+    inside = apply(
+        "logical_and",
+        apply("greater_equal", ids, convert(0, dtype=ids.dtype)),
+        apply("less", ids, convert(classes, dtype=ids.dtype)),
+    )
+    safe = apply("select", inside, ids, convert(0, dtype=ids.dtype))
+    own = apply("take_along_axis", scores, reshape_to(safe, [*safe.shape, 1]),
+                axis=scores.ndim - 1)  # fmt: skip
+    above = to_dtype(apply("greater", scores, own), "int32")
+    rank = apply("sum", above, axes=[scores.ndim - 1], keepdims=False)
+    near = apply("less", rank, convert(int(k), dtype="int32"))
+    finite = apply("isfinite", reshape_to(own, list(ids.shape)))
+    return apply("logical_and", apply("logical_and", near, finite), inside)
+
+
+@symbolic_op
+def quantile(
+    x: TensorLike,
+    q: TensorLike,
+    axis: Axes = None,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return the values below which the fractions `q` of the elements lie.
+
+    Args:
+        x: tensor, computed as a float.
+        q: a fraction in [0, 1], or a list of them (they become the first axis).
+        axis: along which to look; None: all axes.
+        method: between two elements: "linear", "lower", "higher", "midpoint" or "nearest".
+        keepdims: whether the folded axes stay with size 1.
+    """
+    x = to_float(x)
+    methods = ("linear", "lower", "higher", "midpoint", "nearest")
+    if method not in methods:
+        raise ValueError(f"quantile: method must be one of {methods}. Got {method!r}.")
+    axes = normalize_axes(axis, x.ndim, "quantile")
+    kept = [i for i in range(x.ndim) if i not in axes]
+    rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), None])
+    rows = sort(rows, -1)
+    fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
+    picked = [
+        _at_fraction(rows, float(f) * (rows.shape[-1] - 1), method) for f in fractions.ravel()
+    ]
+    if keepdims:
+        sizes = [1 if i in axes else d for i, d in enumerate(x.shape)]
+        picked = [reshape_to(p, sizes) for p in picked]
+    if fractions.ndim == 0:
+        return picked[0]
+    from lamina.ops.layout import stack
+
+    return stack(picked, 0)
+
+
+def _at_fraction(rows: Tensor, place: float, method: str) -> Tensor:
+    low, high = math.floor(place), math.ceil(place)
+    weights = {
+        "linear": place - low,
+        "lower": 0.0,
+        "higher": 1.0 if high > low else 0.0,
+        "midpoint": 0.5 if high > low else 0.0,
+        "nearest": float(builtins.round(place)) - low,
+    }
+    ids = convert(np.array([low, high], dtype=np.int64))
+    pair = apply("gather", rows, ids, axis=rows.ndim - 1)
+    mix = np.array([1.0 - weights[method], weights[method]])
+    weighed = apply("multiply", pair, convert(mix, dtype=rows.dtype))
+    return apply("sum", weighed, axes=[rows.ndim - 1], keepdims=False)
+
+
+@symbolic_op
+def percentile(
+    x: TensorLike,
+    q: TensorLike,
+    axis: Axes = None,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return the values below which `q` percent of the elements lie (see `quantile`)."""
+    fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64) / 100.0
+    return quantile(x, fractions, axis, method, keepdims)
+
+
+@symbolic_op
+def median(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Return the middle element along `axis`, the mean of two when their number is even."""
+    return quantile(x, 0.5, axis, "linear", keepdims)
+
+
+@symbolic_op
+def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "left") -> Tensor:
+    """Return the index (int32) at which each value would be inserted to keep the order.
+
+    Args:
+        sorted_sequence: (n,), ascending.
+        values: tensor of any shape.
+        side: "left" inserts before equal elements, "right" after them.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: side must be 'left' or 'right'. Got {side!r}.")
+    edges, x = promote(sorted_sequence, values)
+    wide = reshape_to(x, [*x.shape, 1])
+    below = apply("less" if side == "left" else "less_equal", edges, wide)
+    return apply("sum", to_dtype(below, "int32"), axes=[wide.ndim - 1], keepdims=False)
+
+
+@symbolic_op
+def digitize(x: TensorLike, bins: TensorLike) -> Tensor:
+    """Return the index (int32) of the bin of each element: bins[i-1] <= x < bins[i]."""
+    return searchsorted(bins, x, "right")
+
+
+@symbolic_op
+def bincount(
+    x: TensorLike, weights: TensorLike | None = None, minlength: int = 0, sparse: bool = False
+) -> Tensor:
+    """Count how often each integer occurs, or add up its weights.
+
+    Args:
+        x: integers >= 0, (n,) or (batch, n).
+        weights: of the shape of `x`; None counts.
+        minlength: least size of the result. The size is one more than the largest integer,
+            so inside a traced model it must be given and bounds the integers.
+        sparse: must be False.
+    """
+    if sparse:
+        raise ValueError("bincount: sparse tensors do not exist here. Got sparse=True.")
+    ids = to_dtype(convert(x), "int32")
+    size = int(minlength)
+    if not is_tracing() and (ids.size or 0) > 0:
+        size = builtins.max(size, int(ids.numpy().max()) + 1)
+    dtype = "int32" if weights is None else convert(weights).dtype
+    hits = apply("one_hot", ids, classes=size, dtype=dtype, axis=-1)
+    if weights is not None:
+        hits = apply("multiply", hits, reshape_to(convert(weights), [*ids.shape, 1]))
+    return apply("sum", hits, axes=[ids.ndim - 1], keepdims=False)
+
+
+@symbolic_op
+def isin(
+    x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Return, for each element of x1, whether x2 has it (or has it not, with `invert`).
+
+    `assume_unique` is accepted for Keras's sake and changes nothing.
+    """
+    a, b = promote(x1, x2)
+    matches = apply("equal", reshape_to(a, [*a.shape, 1]), reshape_to(b, [None]))
+    found = apply("any", matches, axes=[a.ndim], keepdims=False)
+    return apply("logical_not", found) if invert else found
+
+
+@symbolic_op
+def segment_sum(
+    data: TensorLike,
+    segment_ids: TensorLike,
+    num_segments: int | None = None,
+    sorted: bool = False,  # noqa: A002, E501
+) -> Tensor:
+    """Add up the rows of `data` that have the same segment id.
+
+    Args:
+        data: (n, ...).
+        segment_ids: integers (n,) in [0, num_segments).
+        num_segments: rows of the result; None: the largest id plus one (eagerly only).
+        sorted: accepted for Keras's sake and changes nothing.
+    """
+    data, ids = convert(data), to_dtype(convert(segment_ids), "int64")
+    if num_segments is None:
+        num_segments = int(ids.numpy().max()) + 1
+    return apply("scatter_add", ids, data, shape=[int(num_segments), *data.shape[1:]])
+
+
+def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
+    """Return the indices (int32) of the elements that are not 0, one tensor for each axis.
+
+    Raises:
+        ValueError: inside a traced model, since the size depends on the data.
+    """
+    if is_tracing():
+        raise ValueError(
+            "nonzero gives a result whose size depends on the data; a traced model cannot hold "
+            "it. Use ops.where(condition, a, b)."
+        )
+    return tuple(convert(i.astype(np.int32)) for i in np.nonzero(convert(x).numpy()))
+
+
+def unique(
+    x: TensorLike,
+    sorted: bool = True,  # noqa: A002
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+) -> Any:
+    """Return the different elements of `x`, ascending; eagerly only.
+
+    Args:
+        x: tensor.
+        sorted: accepted for Keras's sake; the result is always sorted.
+        return_index, return_inverse, return_counts: what else to return, as int32.
+        axis: whole slices along it are compared; None flattens.
+
+    Raises:
+        ValueError: inside a traced model, since the size depends on the data.
+    """
+    if is_tracing():
+        raise ValueError("unique gives a result whose size depends on the data; it runs eagerly.")
+    wanted = (return_index, return_inverse, return_counts)
+    found = np.unique(convert(x).numpy(), *wanted, axis=axis)
+    if not any(wanted):
+        return convert(found)
+    return (convert(found[0]), *(convert(extra.astype(np.int32)) for extra in found[1:]))
+
+
+@symbolic_op
+def histogram(
+    x: TensorLike,
+    bins: int = 10,
+    range: tuple[float, float] | None = None,  # noqa: A002
+) -> tuple[Tensor, Tensor]:
+    """Count elements in `bins` intervals of equal width; eagerly only when `range` is None.
+
+    Returns:
+        Counts (bins,) int32, edges (bins + 1,) in the type of `x`.
+    """
+    x = reshape_to(to_float(x), [None])
+    if range is None:
+        values = x.numpy()
+        range = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    low, high = range
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, int(bins) + 1).astype(x.dtype)
+    ids = searchsorted(edges[1:-1], x, "right") if bins > 1 else to_dtype(
+        apply("less", x, x), "int32"
+    )  # fmt: skip
+    outside = apply(
+        "logical_or",
+        apply("less", x, convert(low, dtype=x.dtype)),
+        apply("greater", x, convert(high, dtype=x.dtype)),
+    )
+    ids = apply("select", outside, convert(-1, dtype="int32"), ids)
+    hits = apply("one_hot", ids, classes=int(bins), dtype="int32", axis=-1)
+    return apply("sum", hits, axes=[0], keepdims=False), convert(edges)
+
+
+__all__ = [
+    "argsort",
+    "bincount",
+    "digitize",
+    "histogram",
+    "in_top_k",
+    "isin",
+    "median",
+    "nonzero",
+    "percentile",
+    "quantile",
+    "searchsorted",
+    "segment_sum",
+    "sort",
+    "top_k",
+    "unique",
+]

@@ -1,0 +1,348 @@
+"""`.weights.h5` files in Keras 3's layout.
+
+Each object is an HDF5 group with its own weights in `vars/0`, `vars/1` ..., and its parts in
+groups named by attribute. Layers in lists are named by class and number (`layers/dense_1`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lamina.layers.base import Layer
+from lamina.layers.state import LayerState
+from lamina.names import to_snake_case
+
+_SUFFIX = ".weights.h5"
+# Attributes of our own models that hold the same layers once more.
+_INTERNAL = frozenset(("_stack", "_functional", "_operations", "_graph", "operations", "layers"))
+
+
+def save_weights(
+    model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None
+) -> None:
+    """Write the model's weights, and its optimizer's state if it is compiled.
+
+    The file appears complete or not at all: it is written beside its place, flushed to disk, and
+    renamed.
+
+    Raises:
+        ValueError: for an ending other than `.weights.h5`, an unbuilt model, or when the file
+            exists and `overwrite` is False.
+        ImportError: when h5py is not installed.
+    """
+    h5py = _h5py()
+    path = _checked_path(filepath, "save_weights")
+    if max_shard_size is not None:
+        raise ValueError("save_weights: max_shard_size is not available; leave it None.")
+    if not overwrite and os.path.exists(path):
+        raise ValueError(f"save_weights: {path!r} exists. Pass overwrite=True to replace it.")
+    if not getattr(model, "built", True):
+        raise ValueError(
+            f"save_weights: model {model.name!r} has no weights yet. Call it on data, or build it "
+            "with build(input_shape)."
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=_SUFFIX)
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            _write(file, "", model, set())
+        _flush(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        _flush(folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def load_weights(
+    model: Any, filepath: Any, skip_mismatch: bool = False, objects_to_skip: Any = None
+) -> None:
+    """Read weights written by `save_weights` or by Keras 3.
+
+    Nothing is changed unless everything fits (or `skip_mismatch` is set). The optimizer's state
+    is read when the model's optimizer has the same state.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when a layer is missing or a shape differs, and for links out of the file.
+        ImportError: when h5py is not installed.
+    """
+    h5py = _h5py()
+    path = os.fspath(filepath)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"load_weights: there is no file {path!r}.")
+    _checked_path(path, "load_weights")
+    skipped = {id(one) for one in objects_to_skip or ()}
+    problems: list[str] = []
+    loads: list[Callable[[], None]] = []
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"load_weights: {path!r} is not an HDF5 file ({error}).") from None
+    with file:
+        if not model.built and not _is_empty(file):
+            raise ValueError(
+                f"load_weights: model {model.name!r} has no weights yet. Call it on data, or build "
+                "it with build(input_shape), then load."
+            )
+        for inner_path, part in _parts(model, "", set(skipped)):
+            try:
+                loads.append(_prepared(part, _Store(file, inner_path)))
+            except ValueError as error:
+                if not _is_optimizer(part):
+                    problems.append(str(error))
+                elif not skip_mismatch:
+                    warnings.warn(f"The optimizer's state was not loaded: {error}", stacklevel=3)
+        if problems and not skip_mismatch:
+            more = f"\n  ... and {len(problems) - 1} more." if len(problems) > 1 else ""
+            raise ValueError(f"load_weights: {path!r} does not fit the model. {problems[0]}{more}")
+        for problem in problems:
+            warnings.warn(f"load_weights: skipped: {problem}", stacklevel=3)
+        for load in loads:
+            load()
+
+
+# Walking a model
+
+
+def _parts(root: Any, root_path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield every object with weights and the group it has in the file, in Keras's order."""
+    if id(root) in visited:
+        return
+    visited.add(id(root))
+    yield root_path, root
+    for name, child in _attributes(root):
+        yield from _part_or_container(child, _join(root_path, name), visited)
+
+
+def _part_or_container(child: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    if _has_weights(child):
+        yield from _parts(child, path, visited)
+    elif isinstance(child, (list, tuple, dict)) and id(child) not in visited:
+        visited.add(id(child))
+        used: dict[str, int] = {}
+        for item in child.values() if isinstance(child, dict) else child:
+            if _has_weights(item):
+                name = _numbered(to_snake_case(type(item).__name__), used)
+            elif isinstance(item, (list, tuple, dict)):
+                name = _numbered("container", used)
+            else:
+                continue
+            yield from _part_or_container(item, _join(path, name), visited)
+
+
+def _has_weights(value: Any) -> bool:
+    return isinstance(value, LayerState) or _is_optimizer(value) or _is_metric(value)
+
+
+def _is_optimizer(value: Any) -> bool:
+    from lamina.optimizers import Optimizer
+
+    return isinstance(value, Optimizer)
+
+
+def _is_metric(value: Any) -> bool:
+    from lamina.metrics import Metric
+
+    return isinstance(value, Metric)
+
+
+def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a part's own attributes: public ones first, then by name."""
+    if not isinstance(part, LayerState):
+        return
+    if _is_stack(part):
+        yield "layers", part.layers
+    names = {name for name in dir(part) if not name.startswith("__")} - _base_names()
+    for name in sorted(names, key=lambda name: f"~{name}" if name.startswith("_") else name):
+        try:
+            value = getattr(part, name)
+        except Exception:  # a property of the user's may not be ready; it holds no state then
+            continue
+        if name.startswith("_") and _is_metric(value):
+            continue  # what compile() made
+        yield name, value
+
+
+def _is_stack(part: Any) -> bool:
+    from lamina.models import Functional, Sequential
+
+    return isinstance(part, (Functional, Sequential))
+
+
+@lru_cache(maxsize=1)
+def _base_names() -> frozenset[str]:
+    """Names that every layer or model has, and that are not the user's."""
+    from lamina.models import Model
+
+    return frozenset((*dir(Layer), *dir(Model), *vars(Layer(name="any")), *_INTERNAL)) - {
+        "optimizer"
+    }
+
+
+def _numbered(name: str, used: dict[str, int]) -> str:
+    count = used.get(name)
+    used[name] = 0 if count is None else count + 1
+    return name if count is None else f"{name}_{count + 1}"
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+# Writing and reading one part
+
+
+def _write(file: Any, root_path: str, model: Any, visited: set[int]) -> None:
+    for path, part in _parts(model, root_path, visited):
+        group = file.create_group(_join(path, "vars"))
+        if isinstance(getattr(part, "name", None), str):
+            group.attrs["name"] = part.name
+        if hasattr(part, "save_own_variables"):
+            part.save_own_variables(_Writer(group))
+        else:
+            for index, variable in enumerate(part.variables):
+                group[str(index)] = np.asarray(variable.numpy())
+
+
+class _Writer:
+    """The dict a part puts its weights into."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._group[key] = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+class _Store:
+    """The dict of one part's arrays, read from the file when asked for.
+
+    Links that leave the group (soft, external) and data kept outside the file are refused: a
+    weights file must not make us read other files.
+    """
+
+    def __init__(self, file: Any, inner_path: str) -> None:
+        self.path = inner_path
+        self._group = file
+        for name in (*inner_path.split("/"), "vars"):
+            if name and self._group is not None:
+                self._group = self._child(self._group, name)
+
+    @staticmethod
+    def _child(group: Any, name: str) -> Any:
+        link = group.get(name, getlink=True)
+        if link is None:
+            return None
+        if type(link).__name__ != "HardLink":
+            raise ValueError(f"{_join(group.name, name)!r} is a link, which is not allowed.")
+        return group[name]
+
+    def keys(self) -> list[str]:
+        """Return the names of the arrays."""
+        return [] if self._group is None else list(self._group.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.keys()
+
+    def dataset(self, key: str) -> Any:
+        """Return the HDF5 data set `key` without reading it."""
+        data = None if self._group is None else self._child(self._group, key)
+        if data is None or not hasattr(data, "dtype"):
+            raise ValueError(f"the file has no array {_join(self.path, 'vars', key)!r}.")
+        if data.external or data.is_virtual or data.dtype.kind not in "fiub":
+            raise ValueError(f"{data.name!r} is not a plain array of numbers in this file.")
+        return data
+
+    def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
+        return self.dataset(key)[()]
+
+
+def _prepared(part: Any, store: _Store) -> Callable[[], None]:
+    """Check that the store fits the part; return what loads it."""
+    if isinstance(part, Layer) and type(part).load_own_variables is not Layer.load_own_variables:
+        return lambda: part.load_own_variables(store)
+    variables = _own_variables(part)
+    who = f"{getattr(part, 'name', '?')} ({type(part).__name__})"
+    if len(store) != len(variables):
+        raise ValueError(
+            f"{who}: the file holds {len(store)} weights for it, it has {len(variables)}."
+        )
+    values = []
+    for index, variable in enumerate(variables):
+        data = store.dataset(str(index))
+        if tuple(data.shape) != tuple(variable.shape):
+            raise ValueError(
+                f"{who}: weight {variable.path!r} has shape {tuple(variable.shape)}, the file has "
+                f"{tuple(data.shape)}."
+            )
+        values.append(data[()])
+
+    def load() -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return load
+
+
+def _own_variables(part: Any) -> list[Any]:
+    if isinstance(part, LayerState):
+        return [*part._own_trainable, *part._own_non_trainable]
+    return list(part.variables)
+
+
+# Files
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError(
+            "Weights files need h5py. Install it with: pip install h5py"
+        ) from None
+    return h5py
+
+
+def _checked_path(filepath: Any, function: str) -> str:
+    path = os.fspath(filepath)
+    if not path.endswith(_SUFFIX):
+        raise ValueError(
+            f"{function}: the file name must end in {_SUFFIX!r}. Got {path!r}."
+        )
+    return path
+
+
+def _is_empty(file: Any) -> bool:
+    return not len(file)
+
+
+def _flush(path: str) -> None:
+    """Make sure that a file or folder is on the disk."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # folders cannot be opened there
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

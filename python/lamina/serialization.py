@@ -1,0 +1,430 @@
+"""Turn objects into plain configs and back, in the form Keras 3 writes.
+
+An object becomes `{"module", "class_name", "config", "registered_name"}`. lamina's own classes
+are written under `keras.*`, so that configs and files travel both ways; `keras.*`, `tf_keras.*`
+and `lamina.*` are all read. Reading never imports a module: a class that is neither lamina's nor
+registered must live in a module the program has already imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import inspect
+import marshal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lamina.validation import did_you_mean, short_repr
+
+T = TypeVar("T")
+
+_objects_by_name: dict[str, Any] = {}
+_names_by_object: dict[Any, str] = {}
+_PLAIN_TYPES = (str, int, float, bool)
+_FAMILIES = (
+    "layers",
+    "models",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "activations",
+    "losses",
+    "metrics",
+    "optimizers",
+    "random",
+    "dtype_policies",
+    "callbacks",
+)
+
+
+class _State(threading.local):
+    custom_objects: dict[str, Any]
+    unsafe = False
+
+    def __init__(self) -> None:
+        self.custom_objects = {}
+
+
+_state = _State()
+
+
+# Registration
+
+
+def register_keras_serializable(
+    package: str = "Custom", name: str | None = None
+) -> Callable[[T], T]:
+    """Register a class or function under `package>name`, so that configs can name it.
+
+    Args:
+        package: prefix that keeps projects apart.
+        name: registered name; the object's own name when None.
+
+    Raises:
+        ValueError: for a class without `get_config`.
+    """
+
+    def decorator(target: T) -> T:
+        registered_name = f"{package}>{name or target.__name__}"  # type: ignore[attr-defined]
+        if inspect.isclass(target) and not hasattr(target, "get_config"):
+            raise ValueError(
+                f"register_keras_serializable: class {target.__name__} needs a get_config() method."
+            )
+        _objects_by_name[registered_name] = target
+        _names_by_object[target] = registered_name
+        return target
+
+    return decorator
+
+
+def get_registered_name(obj: Any) -> str:
+    """Return the name `obj` was registered under, or its own name."""
+    try:
+        registered = _names_by_object.get(obj)
+    except TypeError:  # unhashable
+        registered = None
+    return registered or obj.__name__
+
+
+def get_registered_object(
+    name: str,
+    custom_objects: dict[str, Any] | None = None,
+    module_objects: dict[str, Any] | None = None,
+) -> Any:
+    """Return the class or function registered as `name`, or None."""
+    for known in (_state.custom_objects, _objects_by_name, custom_objects, module_objects):
+        if known and name in known:
+            return known[name]
+    return None
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return the live dict of registered objects by name."""
+    return _objects_by_name
+
+
+class CustomObjectScope:
+    """Make names known while a `with` block runs.
+
+    Args:
+        custom_objects: dict from name to class or function.
+    """
+
+    def __init__(self, custom_objects: dict[str, Any] | None) -> None:
+        self._added = dict(custom_objects or {})
+        self._outer: dict[str, Any] = {}
+
+    def __enter__(self) -> CustomObjectScope:
+        self._outer = _state.custom_objects
+        _state.custom_objects = {**self._outer, **self._added}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _state.custom_objects = self._outer
+
+
+custom_object_scope = CustomObjectScope
+
+
+def enable_unsafe_deserialization() -> None:
+    """Allow configs to carry Python code (lambdas) in this thread. Only for files you trust."""
+    _state.unsafe = True
+
+
+@contextmanager
+def _safe_mode(safe: bool) -> Iterator[None]:
+    outer = _state.unsafe
+    _state.unsafe = outer or not safe
+    try:
+        yield
+    finally:
+        _state.unsafe = outer
+
+
+# Writing
+
+
+def public_module(target: Any) -> str:
+    """Return the module a class or function is written under: `keras.layers` for lamina's own."""
+    parts = (target.__module__ or "").split(".")
+    if parts[0] != "lamina":
+        return target.__module__
+    family = parts[1] if len(parts) > 1 else ""
+    if target.__name__ == "Functional":
+        return "keras.src.models.functional"
+    if family in ("models", "dtype_policies"):
+        return "keras"
+    if family == "optimizers" and "schedule" in ".".join(parts[2:]):
+        return "keras.optimizers.schedules"
+    return f"keras.{family}"
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Return a JSON-able description of `obj`.
+
+    Plain values stay, containers are walked, arrays become lists with their dtype, functions
+    become their registered name, and objects with `get_config` become a config dict.
+
+    Raises:
+        ValueError: for an object that has no `get_config`.
+    """
+    from lamina.tensor import KerasTensor, Tensor
+    from lamina.variable import Variable
+
+    if obj is None or isinstance(obj, _PLAIN_TYPES):
+        return obj
+    if isinstance(obj, (list, tuple)):
+        return type(obj)(serialize_keras_object(item) for item in obj)
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, bytes):
+        return {"class_name": "__bytes__", "config": {"value": obj.decode("utf-8")}}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if isinstance(obj, slice):
+        ends = (serialize_keras_object(end) for end in (obj.start, obj.stop, obj.step))
+        return {
+            "class_name": "__slice__",
+            "config": dict(zip(("start", "stop_", "step"), ends, strict=True)),
+        }
+    if isinstance(obj, KerasTensor):
+        operation, node_index, tensor_index = obj.history
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": list(obj.shape),
+                "dtype": obj.dtype,
+                "keras_history": [operation.name, node_index, tensor_index],
+            },
+        }
+    if isinstance(obj, (Tensor, Variable)):
+        array = np.asarray(obj.numpy())
+        return {
+            "class_name": "__tensor__",
+            "config": {"value": array.tolist(), "dtype": array.dtype.name},
+        }
+    if isinstance(obj, (np.ndarray, np.generic)):
+        if np.ndim(obj) == 0:
+            return obj.item()
+        return {
+            "class_name": "__numpy__",
+            "config": {"value": obj.tolist(), "dtype": obj.dtype.name},
+        }
+    if isinstance(obj, np.dtype):
+        return obj.name
+    if isinstance(obj, types.FunctionType):
+        return _serialize_function(obj)
+    if inspect.isclass(obj) or callable(getattr(obj, "get_config", None)) is False:
+        if hasattr(obj, "__name__"):
+            return _described(obj, "function", obj.__name__)
+        raise ValueError(
+            f"serialize_keras_object: {short_repr(obj)} of type {type(obj).__name__} has no "
+            "get_config() method."
+        )
+    return _serialize_instance(obj)
+
+
+def _described(target: Any, class_name: str, config: Any) -> dict[str, Any]:
+    return {
+        "module": public_module(target),
+        "class_name": class_name,
+        "config": config,
+        "registered_name": get_registered_name(target),
+    }
+
+
+def _serialize_function(function: types.FunctionType) -> dict[str, Any]:
+    if function.__name__ != "<lambda>":
+        return _described(function, "function", function.__name__)
+    closure = [cell.cell_contents for cell in function.__closure__ or ()]
+    return {
+        "class_name": "__lambda__",
+        "config": {
+            "code": base64.b64encode(marshal.dumps(function.__code__)).decode("ascii"),
+            "defaults": serialize_keras_object(function.__defaults__),
+            "closure": serialize_keras_object(closure) or None,
+        },
+    }
+
+
+def _serialize_instance(obj: Any) -> dict[str, Any]:
+    describe = getattr(obj, "serialized_form", None)  # op nodes of a functional graph
+    if describe is not None:
+        return describe()
+    cls = type(obj)
+    module = public_module(cls)
+    built_in = cls.__module__.split(".")[0] == "lamina" and cls not in _names_by_object
+    registered = None if built_in and cls.__name__ != "Functional" else get_registered_name(cls)
+    form: dict[str, Any] = {
+        "module": module,
+        "class_name": cls.__name__,
+        "config": serialize_keras_object(obj.get_config()),
+        "registered_name": registered,
+    }
+    for key in ("build_config", "compile_config"):
+        getter = getattr(obj, f"get_{key}", None)
+        value = getter() if getter is not None else None
+        if value is not None:
+            form[key] = serialize_keras_object(value)
+    return form
+
+
+# Reading
+
+
+def deserialize_keras_object(
+    config: Any,
+    custom_objects: dict[str, Any] | None = None,
+    safe_mode: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Make the object that `serialize_keras_object` described.
+
+    Args:
+        config: what `serialize_keras_object` returned.
+        custom_objects: dict from name to class or function, for this call.
+        safe_mode: when True, refuse configs that carry Python code.
+
+    Raises:
+        TypeError: when the class is unknown or the config does not fit it.
+        ValueError: when the config carries code and `safe_mode` is on.
+    """
+    module_objects = kwargs.pop("module_objects", None)
+    if kwargs:
+        raise TypeError(f"deserialize_keras_object: unknown argument {next(iter(kwargs))!r}.")
+    with CustomObjectScope(custom_objects), _safe_mode(safe_mode):
+        return _deserialize(config, module_objects)
+
+
+def _deserialize(config: Any, module_objects: dict[str, Any] | None = None) -> Any:
+    if config is None or isinstance(config, (int, float, bool, bytes)):
+        return config
+    if isinstance(config, str):
+        found = get_registered_object(config, module_objects=module_objects)
+        return config if found is None else found
+    if isinstance(config, (list, tuple)):
+        return type(config)(_deserialize(item) for item in config)
+    if not isinstance(config, dict):
+        raise TypeError(f"deserialize_keras_object: cannot read {short_repr(config)}.")
+    if "class_name" not in config or "config" not in config:
+        return {key: _deserialize(value) for key, value in config.items()}
+    special = _SPECIAL.get(config["class_name"])
+    if special is not None:
+        return special(config["config"])
+    if config["class_name"] == "function":
+        return _find(config, config["config"], is_function=True, module_objects=module_objects)
+    cls = _find(config, config["class_name"], is_function=False, module_objects=module_objects)
+    if inspect.isfunction(cls):
+        return cls
+    return _instantiate(cls, config)
+
+
+def _instantiate(cls: Any, config: dict[str, Any]) -> Any:
+    if not hasattr(cls, "from_config"):
+        raise TypeError(f"deserialize_keras_object: class {cls.__name__} has no from_config().")
+    instance = cls.from_config(config["config"])
+    build_config = config.get("build_config")
+    if build_config and hasattr(instance, "build_from_config"):
+        instance.build_from_config(_deserialize(build_config))
+    compile_config = config.get("compile_config")
+    if compile_config and hasattr(instance, "compile_from_config"):
+        instance.compile_from_config(compile_config)
+    return instance
+
+
+def _read_lambda(config: dict[str, Any]) -> Callable[..., Any]:
+    if not _state.unsafe:
+        raise ValueError(
+            "deserialize_keras_object: this config carries a Python lambda, that is, code. "
+            "Pass safe_mode=False if you trust where it comes from."
+        )
+    code = marshal.loads(base64.b64decode(config["code"]))
+    defaults = _deserialize(config["defaults"])
+    closure = tuple(types.CellType(_deserialize(item)) for item in config.get("closure") or ())
+    return types.FunctionType(
+        code, {"__builtins__": __builtins__}, "<lambda>", tuple(defaults or ()) or None, closure
+    )
+
+
+def _read_tensor(config: dict[str, Any]) -> Any:
+    from lamina.tracing import convert
+
+    return convert(np.array(config["value"], dtype=config["dtype"]))
+
+
+_SPECIAL: dict[str, Callable[[Any], Any]] = {
+    "__bytes__": lambda config: config["value"].encode("utf-8"),
+    "__ellipsis__": lambda config: Ellipsis,
+    "__slice__": lambda config: slice(
+        _deserialize(config["start"]),
+        _deserialize(config.get("stop_", config.get("stop"))),
+        _deserialize(config["step"]),
+    ),
+    "__numpy__": lambda config: np.array(config["value"], dtype=config["dtype"]),
+    "__tensor__": _read_tensor,
+    "__lambda__": _read_lambda,
+}
+
+
+def _find(
+    config: dict[str, Any], name: str, *, is_function: bool, module_objects: dict[str, Any] | None
+) -> Any:
+    """Find the class or function a config names."""
+    for key in (config.get("registered_name"), name):
+        found = get_registered_object(key, module_objects=module_objects) if key else None
+        if found is not None:
+            return found
+    module = config.get("module") or ""
+    root = module.split(".")[0]
+    if root in ("keras", "tf_keras", "lamina", "tensorflow", "builtins", ""):
+        found = _find_own(module, name)
+    else:
+        found = _find_imported(module, name, is_function)
+    if found is None:
+        kind = "function" if is_function else "class"
+        raise TypeError(
+            f"Could not locate {kind} {name!r} (module {module!r}). If it is your own, register it "
+            f"with register_keras_serializable() or pass custom_objects={{{name!r}: ...}}."
+            f"{did_you_mean(name, _public_names())}"
+        )
+    return found
+
+
+def _own_modules(module: str) -> Iterator[Any]:
+    """Yield lamina's public modules, the ones named in `module` first."""
+    named = [part for part in module.split(".") if part in _FAMILIES]
+    for family in dict.fromkeys([*named, *_FAMILIES]):
+        yield importlib.import_module(f"lamina.{family}")
+
+
+def _find_own(module: str, name: str) -> Any:
+    if name.startswith("_"):
+        return None
+    for family in _own_modules(module):
+        found = getattr(family, name, None)
+        if callable(found) and getattr(found, "__module__", "").startswith("lamina"):
+            return found
+    return None
+
+
+def _public_names() -> list[str]:
+    return [name for family in _own_modules("") for name in getattr(family, "__all__", ())]
+
+
+def _find_imported(module: str, name: str, is_function: bool) -> Any:
+    """Look only into modules that are loaded; a function must come from the main program."""
+    if is_function and module != "__main__":
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if is_function:
+        return found if inspect.isfunction(found) else None
+    return found if inspect.isclass(found) and hasattr(found, "get_config") else None

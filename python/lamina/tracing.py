@@ -1,0 +1,341 @@
+"""Running the engine's ops: at once on concrete tensors, into a graph on symbolic ones.
+
+One door, `apply`, leads to C++. Which of the drivers takes an op follows from its operands.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina import _core, config
+from lamina.tensor import KerasTensor, Tensor
+
+if TYPE_CHECKING:
+    from lamina.variable import Variable
+
+_ENGINE_DTYPES = frozenset(("float32", "float64", "int32", "int64", "uint8", "bool"))
+# What an array of another dtype becomes.
+_NEAREST_DTYPE = {
+    "float16": "float32", "int8": "int32", "int16": "int32", "uint16": "int32",
+    "uint32": "int64", "uint64": "int64",
+}  # fmt: skip
+
+
+class _State(threading.local):
+    tracer: Tracer | None = None
+    origin: str = ""
+
+
+_state = _State()
+
+# Set by lamina.models: records a call of an op function on KerasTensors as a node of the model.
+_op_recorder: Callable[..., Any] | None = None
+
+
+def install_op_recorder(recorder: Callable[..., Any]) -> None:
+    """`recorder(fn, args, kwargs)` makes a functional node of a call on KerasTensors."""
+    global _op_recorder
+    _op_recorder = recorder
+
+
+class Tracer:
+    """One traced function: its graph, and what each variable holds at the present point of it."""
+
+    def __init__(self) -> None:
+        self.graph = _core.Graph()
+        self._reads: dict[int, tuple[Variable, int, Tensor]] = {}
+        self.assigned: list[Variable] = []
+        self.has_seam = False
+
+    def __enter__(self) -> Tracer:
+        self._outer = _state.tracer
+        _state.tracer = self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _state.tracer = self._outer
+
+    def input(self, shape: Sequence[int | None], dtype: str) -> Tensor:
+        return Tensor._symbolic(self, self.graph.input(dtype, list(shape)))
+
+    def read(self, variable: Variable) -> Tensor:
+        """The variable's value at this point: what was last assigned in the trace, if anything."""
+        known = self._reads.get(id(variable))
+        if known is None:
+            handle = self.graph.variable(variable.handle)
+            known = (variable, handle, Tensor._symbolic(self, handle))
+            self._reads[id(variable)] = known
+        return known[2]
+
+    def assign(self, variable: Variable, value: Tensor) -> None:
+        """The variable takes `value` at the end of the step."""
+        self.read(variable)
+        _, handle, _ = self._reads[id(variable)]
+        if value._tracer is None:
+            value = self.lift(value)
+        self.graph.assign(handle, value._id)
+        self._reads[id(variable)] = (variable, handle, value)
+        self.assigned.append(variable)
+
+    def lift(self, tensor: Tensor) -> Tensor:
+        """A concrete tensor as a constant of the graph."""
+        return Tensor._symbolic(self, self.graph.constant(tensor._buffer))
+
+    def emit(self, op: str, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
+        ids = []
+        for t in inputs:
+            if t._tracer is None:
+                ids.append(self.graph.constant(t._buffer))
+            elif t._tracer is not self:
+                raise RuntimeError(
+                    f"{op}: a tensor of another trace was used. A symbolic tensor lives only during "
+                    "the call in which it was made: do not keep it in an attribute or a global."
+                )
+            else:
+                ids.append(t._id)
+        out = [Tensor._symbolic(self, id) for id in self.graph.emit(op, ids, attrs, _state.origin)]
+        return out[0] if len(out) == 1 else tuple(out)
+
+    def output(self, tensor: Tensor) -> None:
+        if tensor._tracer is None:
+            tensor = self.lift(tensor)
+        self.graph.output(tensor._id)
+
+    def py_call(
+        self, fn: Callable[..., Any], inputs: Sequence[Tensor], shape: Sequence[int], dtype: str
+    ) -> Tensor:
+        """A node that calls `fn` with NumPy arrays when the graph runs; it has no gradient."""
+        key = _core.register_function(fn)
+        weakref.finalize(self, _core.forget_function, key)
+        return self.emit("py_call", inputs, {"id": key, "dtype": dtype, "shape": list(shape)})
+
+    def program(self, **options: bool) -> _core.Program:
+        return _core.Program(self.graph, **options)
+
+
+def current_tracer() -> Tracer | None:
+    """The trace that this thread is in, if any."""
+    return _state.tracer
+
+
+def is_tracing() -> bool:
+    """Whether this thread is running Python code to get a graph of it."""
+    return _state.tracer is not None
+
+
+@contextmanager
+def eager_scope() -> Iterator[None]:
+    """Inside, variables have their real values even during a trace (for building layers)."""
+    outer, _state.tracer = _state.tracer, None
+    try:
+        yield
+    finally:
+        _state.tracer = outer
+
+
+@contextmanager
+def origin(name: str) -> Iterator[None]:
+    """Nodes made inside carry `name` (a layer's path), which error messages show."""
+    outer, _state.origin = _state.origin, name
+    try:
+        yield
+    finally:
+        _state.origin = outer
+
+
+def apply(op: str, *inputs: Tensor, **attrs: Any) -> Any:
+    """Apply an engine op: the one door to C++.
+
+    Returns a Tensor, or a tuple of them where the op has several results.
+    """
+    for t in inputs:
+        if t._tracer is not None:
+            return t._tracer.emit(op, inputs, attrs)
+    out = _core.eager(op, [t._buffer for t in inputs], attrs)
+    if len(out) == 1:
+        return Tensor._of(out[0])
+    return tuple(Tensor._of(b) for b in out)
+
+
+def _array_of(x: Any, dtype: str | None) -> np.ndarray:
+    """A NumPy array of an engine dtype, C-contiguous, with Keras's default types."""
+    python_value = not isinstance(x, (np.ndarray, np.generic)) and not hasattr(x, "__array__")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            f"this value cannot be made a tensor: its parts differ in shape ({error})"
+        ) from None
+    kind, name = array.dtype.kind, array.dtype.name
+    if kind not in "fiub":
+        raise TypeError(
+            f"numbers are needed, got an array of dtype {array.dtype}"
+            + (" (complex numbers are not taken)" if kind == "c" else "")
+            + (": convert it first, for example with astype('float32')" if kind in "OUS" else "")
+        )
+    if dtype is None:
+        if python_value and kind == "f":
+            dtype = config.floatx()
+        elif python_value and kind == "i":
+            dtype = "int32" if array.size == 0 or np.abs(array).max() <= 0x7FFFFFFF else "int64"
+        else:
+            dtype = _NEAREST_DTYPE.get(name, name if name in _ENGINE_DTYPES else "float64")
+    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+
+
+def convert(x: Any, dtype: str | None = None) -> Tensor:
+    """Make a Tensor of a number, (nested) list, NumPy array, Variable or Tensor.
+
+    Python floats become `floatx`, Python integers int32; arrays keep their dtype (types that the
+    engine does not compute in become the next wider one). Memory is shared where it can be.
+
+    Raises:
+        TypeError: for complex numbers, strings and objects.
+        ValueError: for ragged lists, and for a KerasTensor, which has no numbers.
+    """
+    if isinstance(x, Tensor):
+        tensor = x
+    elif hasattr(x, "handle") and hasattr(
+        x, "value"
+    ):  # a Variable, known by its shape: lower floor
+        tensor = x.value
+    elif isinstance(x, KerasTensor):
+        raise ValueError(
+            f"{x!r} is a place in a model and has no numbers: it can only be passed to layers and "
+            "lamina.ops functions."
+        )
+    elif isinstance(x, (list, tuple)) and any(
+        isinstance(item, Tensor) and item.is_symbolic for item in x
+    ):
+        tensor = _stack([convert(item) for item in x])
+    else:
+        if dtype is not None and dtype not in _ENGINE_DTYPES:
+            dtype = _checked_dtype(dtype)
+        return Tensor._of(_core.Tensor(_array_of(x, dtype)))
+    if dtype is not None and tensor.dtype != dtype:
+        return apply("cast", tensor, dtype=_checked_dtype(dtype))
+    return tensor
+
+
+def _stack(items: list[Tensor]) -> Tensor:
+    parts = [apply("reshape", t, shape=[1, *t.shape]) for t in items]
+    return apply("concat", *parts, axis=0)
+
+
+def _checked_dtype(dtype: Any) -> str:
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    if name in _ENGINE_DTYPES:
+        return name
+    if name in _NEAREST_DTYPE:
+        return _NEAREST_DTYPE[name]
+    raise ValueError(f"dtype must be one of {sorted(_ENGINE_DTYPES)}. Got {dtype!r}.")
+
+
+def _has_keras_tensor(values: Any) -> bool:
+    for v in values:
+        if isinstance(v, KerasTensor):
+            return True
+        if isinstance(v, (list, tuple)) and _has_keras_tensor(v):
+            return True
+        if isinstance(v, dict) and _has_keras_tensor(v.values()):
+            return True
+    return False
+
+
+def symbolic_op(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a public op function work on KerasTensors too: such a call becomes a node of the model."""
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _has_keras_tensor(args) or (kwargs and _has_keras_tensor(kwargs.values())):
+            if _op_recorder is None:
+                raise RuntimeError("functional models need lamina.models to be imported")
+            return _op_recorder(call, args, kwargs)
+        return fn(*args, **kwargs)
+
+    return call
+
+
+def map_tensors(fn: Callable[[Any], Any], value: Any, kind: type | tuple[type, ...]) -> Any:
+    """`value` with every leaf of type `kind` (in lists, tuples, dicts) replaced by `fn(leaf)`."""
+    if isinstance(value, kind):
+        return fn(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(fn, item, kind) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [map_tensors(fn, item, kind) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def infer_outputs(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The KerasTensors that `fn` would return for these arguments.
+
+    Runs `fn` once on symbolic tensors with the shapes of the KerasTensors among the arguments
+    (unknown sizes stay unknown). Nothing that `fn` assigns lasts.
+    """
+    with Tracer() as tracer:
+
+        def enter(t: KerasTensor) -> Tensor:
+            tensor = tracer.input(t.shape, t.dtype)
+            if t.mask is not None:
+                tensor.mask = tracer.input(t.mask.shape, t.mask.dtype)
+            return tensor
+
+        args, kwargs = map_tensors(enter, (args, kwargs), KerasTensor)
+        result = fn(*args, **kwargs)
+
+        def leave(t: Tensor) -> KerasTensor:
+            out = KerasTensor(t.shape, t.dtype)
+            if t.mask is not None:
+                out.mask = KerasTensor(t.mask.shape, t.mask.dtype)
+            return out
+
+        return map_tensors(leave, result, Tensor)
+
+
+def producer(tensor: Tensor) -> tuple[str, dict[str, Any], list[Tensor]] | None:
+    """(op, attrs, inputs) of the node that made a traced tensor; None for anything else."""
+    tracer = tensor._tracer
+    if tracer is None:
+        return None
+    found = tracer.graph.producer(tensor._id)
+    if found is None:
+        return None
+    op, attrs, ids = found
+    return op, attrs, [Tensor._symbolic(tracer, id) for id in ids]
+
+
+def gradients(loss: Tensor, wrt: Sequence[Any]) -> list[Tensor | None]:
+    """Gradients of a traced scalar with respect to traced tensors or Variables.
+
+    Returns one Tensor per entry of `wrt`, None where the loss does not depend on it.
+    """
+    tracer = loss._tracer
+    if tracer is None:
+        return [None for _ in wrt]
+    ids = []
+    for x in wrt:
+        tensor = x if isinstance(x, Tensor) else tracer.read(x)
+        ids.append(tensor._id if tensor._tracer is tracer else -1)
+    wanted = [i for i in ids if i >= 0]
+    found = dict(zip(wanted, tracer.graph.gradients(loss._id, wanted), strict=True))
+    return [
+        None if found.get(i) is None else Tensor._symbolic(tracer, found[i])  # type: ignore[arg-type]
+        for i in ids
+    ]
+
+
+def mark_seam() -> None:
+    """From here on the step changes state. The first mark of a trace counts."""
+    tracer = _state.tracer
+    if tracer is not None and not tracer.has_seam:
+        tracer.has_seam = True
+        tracer.graph.mark_seam()

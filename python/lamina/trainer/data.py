@@ -1,0 +1,283 @@
+"""What a user may pass as data, brought into one of two forms: columns in memory, or a stream."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lamina import config, structure
+from lamina.tensor import Tensor
+from lamina.tracing import convert
+
+Batch = tuple[Any, Any, Any]  # x, y, sample_weight: nested structures of arrays
+
+
+def as_column(value: Any, name: str) -> np.ndarray:
+    """One argument's array in an engine dtype; floats become `floatx`.
+
+    Raises:
+        TypeError: for complex numbers, strings and objects; names the argument.
+        ValueError: for a ragged list or a scalar.
+    """
+    if hasattr(value, "to_numpy") and not isinstance(value, np.ndarray):  # pandas, polars
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0:
+        return np.ascontiguousarray(value, dtype=config.floatx())
+    try:
+        array = value.numpy() if isinstance(value, Tensor) else convert(value).numpy()
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have a batch axis. Got the single number {array.item()!r}.")
+    if array.dtype.kind == "f":
+        array = np.ascontiguousarray(array, dtype=config.floatx())
+    return np.ascontiguousarray(array)
+
+
+def _is_leaf_list(value: Any) -> bool:
+    """A list of plain numbers (or rows of them) is one array, not several."""
+    first = value
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return isinstance(value, (list, tuple)) and isinstance(first, (int, float, bool, np.number))
+
+
+def to_columns(value: Any, name: str) -> Any:
+    """The structure with every leaf turned into a column."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {key: to_columns(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not _is_leaf_list(value):
+        items = [to_columns(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        return items[0] if len(items) == 1 and isinstance(value, list) and name == "x" else type(value)(items)
+    return as_column(value, name)
+
+
+def leaves(value: Any) -> list[np.ndarray]:
+    return [leaf for leaf in structure.flatten(value) if leaf is not None]
+
+
+def row_count(who: str, **arguments: Any) -> int:
+    """The common number of rows.
+
+    Raises:
+        ValueError: naming each argument with its rows, if they differ.
+    """
+    counts = {
+        name: len(leaf)
+        for name, value in arguments.items()
+        for leaf in leaves(value)
+    }
+    every = [len(leaf) for value in arguments.values() for leaf in leaves(value)]
+    if not every:
+        raise ValueError(f"{who}: x holds no array.")
+    if len(set(every)) > 1:
+        told = " and ".join(f"{name} has {rows} rows" for name, rows in counts.items())
+        if len(set(counts.values())) == 1:
+            told = f"the arrays have {every} rows"
+        raise ValueError(f"{who}: {told}; they must be equal.")
+    return every[0]
+
+
+@dataclass
+class ArraySource:
+    """Data in memory: rows that the engine gathers by index."""
+
+    x: Any
+    y: Any
+    sample_weight: Any
+    batch_size: int
+    shuffle: bool = False
+    rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = row_count("data", x=self.x, y=self.y, sample_weight=self.sample_weight)
+
+    @property
+    def steps(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    @property
+    def columns(self) -> list[np.ndarray]:
+        return leaves((self.x, self.y, self.sample_weight))
+
+    def batch_of(self, rows: int) -> Batch:
+        """The first `rows` rows, to tell the shapes of a batch."""
+        cut: Callable[[Any], Any] = lambda a: None if a is None else a[:rows]  # noqa: E731
+        return tuple(  # type: ignore[return-value]
+            None if part is None else structure.map_structure(cut, part)
+            for part in (self.x, self.y, self.sample_weight)
+        )
+
+
+@dataclass
+class StreamSource:
+    """Data that Python makes batch by batch: a generator, a sequence of batches, an iterable."""
+
+    batches: Any
+    steps: int | None = None
+    class_weight: dict[int, float] | None = None
+    _iterator: Iterator[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None and hasattr(self.batches, "num_batches"):
+            self.steps = self.batches.num_batches
+        if self.steps is None and hasattr(self.batches, "__len__"):
+            self.steps = len(self.batches)
+
+    @property
+    def is_endless(self) -> bool:
+        return not hasattr(self.batches, "__len__")
+
+    def epoch(self, steps: int | None) -> Iterator[Batch]:
+        """The batches of one epoch; a limited epoch goes on where the last one stopped."""
+        if self._iterator is None or steps is None:
+            self._iterator = self._iterate()
+        taken = 0
+        while steps is None or taken < steps:
+            try:
+                item = next(self._iterator)
+            except StopIteration:
+                self._iterator = None
+                if steps is not None and taken < steps:
+                    warn_ran_out()
+                return
+            yield self.prepared(item)
+            taken += 1
+
+    def end_epoch(self) -> None:
+        if hasattr(self.batches, "on_epoch_end"):
+            self.batches.on_epoch_end()
+
+    def _iterate(self) -> Iterator[Any]:
+        if hasattr(self.batches, "__getitem__") and hasattr(self.batches, "__len__"):
+            return (self.batches[i] for i in range(len(self.batches)))
+        return iter(self.batches)
+
+    def prepared(self, item: Any) -> Batch:
+        x, y, weight = unpack(item)
+        x, y = to_columns(x, "x"), to_columns(y, "y")
+        weight = to_columns(weight, "sample_weight")
+        if self.class_weight:
+            weight = class_weights(y, self.class_weight, weight)
+        row_count("data", x=x, y=y, sample_weight=weight)
+        return x, y, weight
+
+
+def warn_ran_out() -> None:
+    warnings.warn(
+        "Your input ran out of data; interrupting training. Make sure that your dataset or "
+        "generator can generate at least `steps_per_epoch * epochs` batches.",
+        stacklevel=3,
+    )
+
+
+def unpack(item: Any) -> Batch:
+    """(x,), (x, y) or (x, y, sample_weight) of what a data source yields."""
+    if isinstance(item, list):
+        item = tuple(item)
+    if not isinstance(item, tuple):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        raise ValueError(
+            f"a data source must yield (x,), (x, y) or (x, y, sample_weight). Got {len(item)} parts."
+        )
+    return (*item, None, None)[:3]
+
+
+def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
+    """Sample weights from the class of each row, times those given.
+
+    Raises:
+        ValueError: for several outputs, or labels that are no classes.
+    """
+    if isinstance(y, (list, tuple, dict)) and len(leaves(y)) > 1:
+        raise ValueError("class_weight is only supported for models with a single output.")
+    labels = leaves(y)[0]
+    if labels.ndim > 2:
+        raise ValueError(f"class_weight needs labels of shape (rows,) or (rows, classes). Got {labels.shape}.")
+    if labels.ndim == 2:
+        labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
+    out = np.ones(len(labels), dtype=config.floatx())
+    for label, weight in weights.items():
+        out[np.round(labels) == label] = weight
+    if sample_weight is not None:
+        out = out * leaves(sample_weight)[0].reshape(-1)
+    return out
+
+
+def is_stream(x: Any) -> bool:
+    """Whether x makes batches by itself: no array, no structure of arrays."""
+    if isinstance(x, (np.ndarray, Tensor, Mapping, list, tuple)) or hasattr(x, "__array__"):
+        return False
+    if hasattr(x, "to_numpy"):
+        return False
+    return isinstance(x, Iterable) or hasattr(x, "__getitem__")
+
+
+def source_of(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    batch_size: int | None = None,
+    shuffle: bool = False,
+    steps: int | None = None,
+    who: str = "fit()",
+) -> ArraySource | StreamSource:
+    """Bring the data arguments of fit, evaluate or predict into one form.
+
+    Raises:
+        ValueError: if rows differ, or y is given beside a stream.
+    """
+    if x is None:
+        raise ValueError(f"{who}: x is needed.")
+    if is_stream(x):
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(
+                    f"{who}: {name} must not be given when x is a {type(x).__name__}: its batches "
+                    "bring their own."
+                )
+        return StreamSource(x, steps if not hasattr(x, "__len__") else None, dict(class_weight or {}))
+    x, y = to_columns(x, "x"), to_columns(y, "y")
+    weight = to_columns(sample_weight, "sample_weight")
+    row_count(who, x=x, y=y, sample_weight=weight)
+    if class_weight:
+        if y is None:
+            raise ValueError(f"{who}: class_weight needs y.")
+        weight = class_weights(y, class_weight, weight)
+    return ArraySource(x, y, weight, 32 if batch_size is None else batch_size, shuffle)
+
+
+def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource, ArraySource]:
+    """The last rows, before any shuffling, are kept for validation.
+
+    Raises:
+        ValueError: if one of the parts would be empty.
+    """
+    at = int(source.rows * (1.0 - fraction) + 1e-9)
+    if at == 0 or at == source.rows:
+        raise ValueError(
+            f"fit(): validation_split={fraction} of {source.rows} rows leaves no rows for "
+            f"{'training' if at == 0 else 'validation'}."
+        )
+
+    def part(begin: int, end: int, shuffle: bool) -> ArraySource:
+        def cut(a: Any) -> Any:
+            return None if a is None else a[begin:end]
+
+        parts = [
+            None if p is None else structure.map_structure(cut, p)
+            for p in (source.x, source.y, source.sample_weight)
+        ]
+        return ArraySource(*parts, source.batch_size, shuffle)
+
+    return part(0, at, source.shuffle), part(at, source.rows, False)

@@ -1,0 +1,326 @@
+"""The epochs of fit, evaluate and predict: callbacks around runs of the C++ epoch runner."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lamina import _core, tracing
+from lamina.callbacks.callback_list import CallbackList
+from lamina.trainer.arguments import validate_now
+from lamina.trainer.data import ArraySource, Batch, leaves, warn_ran_out
+from lamina.trainer.step import Step
+
+_PROGRESS_MS = 50.0  # how often Python is entered during an epoch: signals, progress bar
+
+
+def require_compiled(model: Any, who: str) -> None:
+    if not model.compiled:
+        raise ValueError(f"{who}: the model is not compiled. Call compile(optimizer, loss) first.")
+
+
+class ResultReader:
+    """Reads the results of a model's metrics: a small program over their variables."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.clear()
+
+    def clear(self) -> None:
+        self._program: Any = None
+        self._names: list[str] = []
+        self._key: Any = None
+        self._is_eager = False
+
+    def read(self) -> dict[str, float]:
+        """Logs by name, in alphabetical order as Keras has them."""
+        if self._model._trainer_logs.variables:
+            return dict(sorted(self._model._trainer_logs.values().items()))
+        key = tuple(id(m) for m in self._model.metrics)
+        if key != self._key:
+            self.clear()
+            self._key = key
+            self._trace()
+        if self._is_eager:
+            values = self._model.get_metrics_result()
+            return {name: _number(values[name]) for name in sorted(values)}
+        return dict(zip(self._names, map(_number, self._program([])), strict=True))
+
+    def _trace(self) -> None:
+        try:
+            with tracing.Tracer() as tracer:
+                results = self._model.get_metrics_result()
+                self._names = sorted(results)
+                for name in self._names:
+                    tracer.output(tracing.convert(results[name]))
+            self._program = tracer.program()
+        except TypeError:  # a metric of the user's computes its result with NumPy or Python
+            self._is_eager = True
+
+
+def _number(value: Any) -> Any:
+    array = np.asarray(value)
+    return float(array) if array.ndim == 0 else array.tolist()
+
+
+class EpochLoop:
+    """Runs one mode ("train", "test" or "predict") of a model over a source."""
+
+    def __init__(
+        self,
+        model: Any,
+        mode: str,
+        source: Any,
+        steps: int | None,
+        callbacks: Any,
+        verbose: int,
+        epochs: int = 1,
+    ) -> None:
+        self.model, self.mode, self.source, self.steps = model, mode, source, steps
+        self.total = steps if steps is not None else source.steps
+        if isinstance(source, ArraySource) and steps is not None:
+            self.total = min(steps, source.steps)
+        self.is_borrowed = isinstance(callbacks, CallbackList)
+        self.callbacks: CallbackList = (
+            callbacks
+            if isinstance(callbacks, CallbackList)
+            else CallbackList(
+                callbacks,
+                add_history=mode == "train",
+                add_progbar=verbose != 0,
+                model=model,
+                verbose=verbose,
+                epochs=epochs,
+                steps=self.total,
+            )
+        )
+        self.epochs = epochs
+        self._next_batch = 0          # a limited epoch goes on where the last one stopped
+        self._order: np.ndarray | None = None
+        self._outputs: list[Any] = []
+        self._warned = False
+        self._epoch = 0
+
+    # ---- the three loops
+
+    def fit(self, initial_epoch: int, validation: Any, validation_steps: int | None, validation_freq: Any) -> Any:
+        model, callbacks = self.model, self.callbacks
+        self._prepare()
+        evaluator = None
+        if validation is not None:
+            evaluator = EpochLoop(model, "test", validation, validation_steps, callbacks, 0)
+            evaluator._prepare()
+        model.stop_training = False
+        callbacks.on_train_begin()
+        logs: dict[str, Any] = {}
+        for epoch in range(initial_epoch, self.epochs):
+            self._epoch = epoch
+            model.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            self._run()
+            logs = model._trainer_results.read()
+            self._check_loss(logs)
+            if evaluator is not None and validate_now(epoch, validation_freq):
+                val_logs = evaluator.evaluate()
+                logs = {**logs, **{f"val_{name}": value for name, value in val_logs.items()}}
+            callbacks.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        callbacks.on_train_end(logs)
+        return model.history
+
+    def evaluate(self) -> dict[str, float]:
+        self._prepare()
+        self.callbacks.on_test_begin()
+        self.model.reset_metrics()
+        self._next_batch = 0
+        self._run()
+        logs = self.model._trainer_results.read()
+        self.callbacks.on_test_end(logs)
+        return logs
+
+    def predict(self) -> Any:
+        from lamina.trainer.trainer import _packed
+
+        self._prepare()
+        self.callbacks.on_predict_begin()
+        self._run()
+        self.callbacks.on_predict_end()
+        if isinstance(self.source, ArraySource):
+            return _packed(self._structure, self._outputs)
+        if not self._outputs:
+            raise ValueError("predict(): the data source yielded no batch.")
+        parts = [np.concatenate(column) for column in zip(*self._outputs, strict=True)]
+        return _packed(self._structure, parts)
+
+    # ---- running batches
+
+    @property
+    def _who(self) -> str:
+        return {"train": "fit()", "test": "evaluate()", "predict": "predict()"}[self.mode]
+
+    def _wants_batches(self) -> bool:
+        return bool(getattr(self.callbacks, f"wants_{self.mode}_batches"))
+
+    def _prepare(self) -> None:
+        """Trace the programs and look at the ids before anything changes."""
+        if not isinstance(self.source, ArraySource):
+            return
+        rows, batch = self.source.rows, min(self.source.batch_size, max(self.source.rows, 1))
+        if rows == 0:
+            raise ValueError(f"{self._who}: x has no rows.")
+        self._batch = batch
+        self._main = self._step_for(batch)
+        rest = rows % batch
+        self._tail = self._step_for(rest) if rest else None
+        self._main.check_ids(self.source.columns, self._who)
+
+    def _step_for(self, rows: int) -> Step:
+        parts = self.source.batch_of(rows)
+        return self.model._step(self.mode, parts[:1] if self.mode == "predict" else parts)
+
+    def _run(self) -> None:
+        if isinstance(self.source, ArraySource):
+            self._run_arrays()
+        else:
+            self._run_stream()
+
+    def _run_arrays(self) -> None:
+        source, batches = self.source, self.source.steps
+        if self._next_batch == 0 and source.shuffle:
+            self._order = _core.shuffled_order(source.rows, *_shuffle_seed())
+        first = self._next_batch
+        last = batches if self.steps is None else min(first + self.steps, batches)
+        sinks: list[Any] = []
+        if self.mode == "predict":
+            self._structure = self._main.outputs
+            self._outputs = sinks = self._predict_buffers(source.rows)
+        before, after = self._hooks(first)
+        done, stopped = _core.run_epoch(
+            self._main.program, self._tail.program if self._tail else None,
+            source.columns if self.mode != "predict" else leaves(source.x),
+            source.rows, self._batch, self._order if source.shuffle else None, first, last,
+            before, after, self._wants_batches(), _PROGRESS_MS, self.mode == "train" and not self._warned,
+            self._report_nonfinite if self.mode == "train" else None, sinks,
+        )  # fmt: skip
+        self._next_batch = 0 if last >= batches else last
+        if self.steps is not None and done < self.steps and not stopped and first > 0:
+            warn_ran_out()
+        if self.mode != "train":
+            self._next_batch = 0
+
+    def _predict_buffers(self, rows: int) -> list[np.ndarray]:
+        buffers = []
+        for shape, dtype in _leaf_specs(self._structure):
+            if not shape or shape[0] != self._batch:
+                raise ValueError(
+                    f"predict(): an output has shape {shape} for a batch of {self._batch} rows; the "
+                    "batch must be its first axis. Call the model directly instead."
+                )
+            buffers.append(np.empty((rows, *shape[1:]), dtype))
+        return buffers
+
+    def _hooks(self, first: int) -> tuple[Callable[[int], Any] | None, Callable[[int], Any] | None]:
+        """What C++ calls before and after batches, if anybody wants it."""
+        callbacks, model, mode = self.callbacks, self.model, self.mode
+        if self._wants_batches():
+            begin = getattr(callbacks, f"on_{mode}_batch_begin")
+            end = getattr(callbacks, f"on_{mode}_batch_end")
+
+            def before(batch: int) -> None:
+                begin(batch - first)
+
+            def after(batch: int) -> bool:
+                logs = {"outputs": self._outputs} if mode == "predict" else model._trainer_results.read()
+                end(batch - first, logs)
+                return not model.stop_training if mode == "train" else True
+
+            return before, after
+        if callbacks.wants_progress:
+
+            def show(batch: int) -> None:
+                logs = {} if mode == "predict" else model._trainer_results.read()
+                callbacks.on_progress(batch - first + 1, logs)
+
+            return None, show
+        return None, None
+
+    def _run_stream(self) -> None:
+        source, callbacks, mode, model = self.source, self.callbacks, self.mode, self.model
+        wants = self._wants_batches()
+        done = 0
+        for batch in source.epoch(self.steps):
+            if wants:
+                getattr(callbacks, f"on_{mode}_batch_begin")(done)
+            self._run_batch(batch)
+            if wants:
+                logs = {} if mode == "predict" else model._trainer_results.read()
+                getattr(callbacks, f"on_{mode}_batch_end")(done, logs)
+            elif callbacks.wants_progress:
+                callbacks.on_progress(done + 1, {} if mode == "predict" else model._trainer_results.read())
+            done += 1
+            if mode == "train" and model.stop_training:
+                break
+        if done == 0:
+            raise ValueError(f"{self._who}: the data source yielded no batch.")
+        source.end_epoch()
+
+    def _run_batch(self, batch: Batch) -> None:
+        parts = batch[:1] if self.mode == "predict" else batch
+        step = self.model._step(self.mode, parts)
+        columns = leaves(parts)
+        step.check_ids(columns, self._who)
+        outputs = step.program(columns)
+        if self.mode == "predict":
+            self._structure = step.outputs
+            self._outputs.append(outputs)
+
+    # ---- numbers that are none
+
+    def _report_nonfinite(self, batch: int, inputs: list[np.ndarray]) -> None:
+        """Called by the runner before the weights change: say where the first bad number is born."""
+        self._warned = True
+        rows = inputs[0].shape[0]
+        step = self._main if rows == self._batch else self._tail
+        found = step.tracer.graph.find_nonfinite(inputs) if step is not None else None
+        where = "the loss itself"
+        if found is not None:
+            op, origin = found
+            where = f"layer '{origin}' (op {op})" if origin else f"op {op}"
+            if op.startswith("input "):
+                where = f"the data: {step.names[int(op[6:])]} holds NaN or infinity"  # type: ignore[union-attr]
+        warnings.warn(
+            f"fit(): the loss is not finite in epoch {self._epoch + 1}, batch {batch + 1}. The first "
+            f"value that is not finite comes from {where}. A smaller learning rate, clipnorm, or a "
+            "look at the data may help.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _check_loss(self, logs: dict[str, Any]) -> None:
+        loss = logs.get("loss")
+        if isinstance(loss, float) and not math.isfinite(loss) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"fit(): the loss is not finite in epoch {self._epoch + 1}.", RuntimeWarning, stacklevel=3
+            )
+
+
+def _leaf_specs(outputs: Any) -> list[tuple[Any, str]]:
+    if isinstance(outputs, dict):
+        return [spec for key in sorted(outputs) for spec in _leaf_specs(outputs[key])]
+    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str):
+        return [outputs]
+    return [spec for item in outputs for spec in _leaf_specs(item)]
+
+
+def _shuffle_seed() -> tuple[int, int]:
+    """A new order each time, repeatable through set_random_seed."""
+    from lamina.random import make_default_seed
+
+    return make_default_seed(), 0
+

@@ -1,0 +1,129 @@
+"""Traced steps: for every kind of batch, the program that trains, tests or predicts on it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import structure
+from lamina.tensor import Tensor
+from lamina.tracing import Tracer
+from lamina.variable import Variable
+
+_MOST_PROGRAMS = 64
+
+
+class Step:
+    """One program: what it was traced for, and what its results mean."""
+
+    def __init__(self, tracer: Tracer, outputs: Any, names: Sequence[str]) -> None:
+        self.tracer = tracer
+        self.outputs = outputs  # predict: the structure of the outputs, with shapes
+        self.program = tracer.program()
+        self.bounds = self.program.input_bounds
+        self.names = list(names)  # of the inputs, for messages
+
+    def check_ids(self, columns: Sequence[np.ndarray], who: str) -> None:
+        """Refuse ids and labels that an op could not look up, before anything runs.
+
+        Raises:
+            ValueError: naming argument, value and what is allowed.
+        """
+        for column, bound, name in zip(columns, self.bounds, self.names, strict=True):
+            if bound < 0 or column.size == 0:
+                continue
+            low, high = column.min(), column.max()
+            if low < 0 or high >= bound:
+                bad = low if low < 0 else high
+                raise ValueError(
+                    f"{who}: {name} holds the value {bad:g}, but the model takes whole numbers from 0 to "
+                    f"{bound - 1} there. Check the labels (or ids) against the number of units of "
+                    "the output (or input_dim of the Embedding)."
+                )
+
+
+def key_of(mode: str, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The signature of a batch: structure, shapes and dtypes."""
+    if len(parts) == 1 and isinstance(parts[0], np.ndarray):
+        return (mode, parts[0].shape, parts[0].dtype.char)
+    return (mode, *(_key(part) for part in parts))
+
+
+def _key(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype.char)
+    if isinstance(value, dict):
+        return ("dict", *((name, _key(value[name])) for name in sorted(value)))
+    return (type(value).__name__, *(_key(item) for item in value))
+
+
+class StepCache:
+    """The programs of a model, by signature; the least recently used go first."""
+
+    def __init__(self) -> None:
+        self._steps: OrderedDict[Any, Step] = OrderedDict()
+
+    def clear(self) -> None:
+        self._steps.clear()
+
+    def find(self, key: Any) -> Step | None:
+        step = self._steps.get(key)
+        if step is not None:
+            self._steps.move_to_end(key)
+        return step
+
+    def add(self, key: Any, step: Step) -> Step:
+        self._steps[key] = step
+        if len(self._steps) > _MOST_PROGRAMS:
+            self._steps.popitem(last=False)
+        return step
+
+
+def symbolic_inputs(tracer: Tracer, parts: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[str]]:
+    """Graph inputs for a batch (x, y, sample_weight), and what to call each in messages."""
+    names: list[str] = []
+
+    def enter(value: Any, name: str) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            made = {key: enter(value[key], f"{name}[{key!r}]") for key in sorted(value)}
+            return {key: made[key] for key in value}
+        if isinstance(value, (list, tuple)):
+            return type(value)(enter(item, f"{name}[{i}]") for i, item in enumerate(value))
+        names.append(name)
+        return tracer.input(value.shape, value.dtype.name)
+
+    inputs = tuple(enter(part, name) for part, name in zip(parts, ("x", "y", "sample_weight"), strict=False))
+    return inputs, names
+
+
+class LogVariables:
+    """Keeps what a user's own train_step returns: one variable per log name."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, Variable] = {}
+
+    def keep(self, logs: dict[str, Any]) -> None:
+        from lamina import ops, tracing
+
+        for name, value in logs.items():
+            if value is None:
+                continue
+            if name not in self.variables:
+                with tracing.eager_scope():
+                    self.variables[name] = Variable(0.0, dtype="float32", trainable=False, name="log")
+            value = ops.cast(value, "float32")
+            self.variables[name].assign(ops.mean(value) if len(value.shape) else value)
+
+    def values(self) -> dict[str, float]:
+        return {name: float(v.numpy()) for name, v in self.variables.items()}
+
+
+def leaf_tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in structure.flatten(value) if isinstance(leaf, Tensor)]

@@ -1,0 +1,54 @@
+"""Helpers around models: labels, sequences, seeds, downloads, progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina.config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from lamina.utils.download import get_file
+from lamina.utils.numerical import normalize, to_categorical
+from lamina.utils.progbar import Progbar
+from lamina.utils.seed import set_random_seed
+from lamina.utils.sequence import pad_sequences
+
+# Keras offers these under `utils` too; they live where they are made and load when asked for.
+_ELSEWHERE = {
+    "CustomObjectScope": "lamina.serialization",
+    "clear_session": "lamina.models",
+    "custom_object_scope": "lamina.serialization",
+    "deserialize_keras_object": "lamina.serialization",
+    "get_custom_objects": "lamina.serialization",
+    "get_registered_name": "lamina.serialization",
+    "get_registered_object": "lamina.serialization",
+    "register_keras_serializable": "lamina.serialization",
+    "serialize_keras_object": "lamina.serialization",
+}
+
+__all__ = [
+    "Progbar",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_file",
+    "is_interactive_logging_enabled",
+    "normalize",
+    "pad_sequences",
+    "set_random_seed",
+    "to_categorical",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _ELSEWHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module 'lamina.utils' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ELSEWHERE})

@@ -1,0 +1,1 @@
+"""Reference values made once with real Keras, and the cases they belong to."""

@@ -1,0 +1,102 @@
+"""Losses: every class under every reduction, with sample weights, and the function forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.golden.cases import Result, add, as_numpy, integers, normal, one_hot, uniform
+
+LABELS = integers(5, 6, seed=2)
+PROBABILITIES = uniform(6, 5, seed=3, low=0.01)
+PROBABILITIES /= PROBABILITIES.sum(-1, keepdims=True)
+LOGITS = normal(6, 5, seed=4) * 3
+BINARY = integers(2, 6, 4, seed=5).astype("float32")
+UNIT = uniform(6, 4, seed=6)
+EDGES = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")  # probabilities that must be clipped
+
+TABLE: dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = {
+    "mse": ("MeanSquaredError", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "mse_rank3": ("MeanSquaredError", {}, normal(2, 3, 4, seed=8), normal(2, 3, 4, seed=9)),
+    "mae": ("MeanAbsoluteError", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "bce": ("BinaryCrossentropy", {}, BINARY, UNIT),
+    "bce_smoothing": ("BinaryCrossentropy", dict(label_smoothing=0.2), BINARY, UNIT),
+    "bce_logits": ("BinaryCrossentropy", dict(from_logits=True), BINARY, LOGITS[:, :4]),
+    "bce_logits_smoothing": ("BinaryCrossentropy", dict(from_logits=True, label_smoothing=0.2),
+                             BINARY, LOGITS[:, :4]),
+    "bce_clipped": ("BinaryCrossentropy", {}, EDGES, EDGES[::-1].copy()),
+    "bce_large_logits": ("BinaryCrossentropy", dict(from_logits=True), EDGES, 200 * EDGES - 100),
+    "cce": ("CategoricalCrossentropy", {}, one_hot(LABELS, 5), PROBABILITIES),
+    "cce_unnormalized": ("CategoricalCrossentropy", {}, one_hot(LABELS, 5), 3 * PROBABILITIES),
+    "cce_smoothing": ("CategoricalCrossentropy", dict(label_smoothing=0.1), one_hot(LABELS, 5),
+                      PROBABILITIES),
+    "cce_logits": ("CategoricalCrossentropy", dict(from_logits=True), one_hot(LABELS, 5), LOGITS),
+    "cce_logits_smoothing": ("CategoricalCrossentropy",
+                             dict(from_logits=True, label_smoothing=0.3),
+                             one_hot(LABELS, 5), LOGITS),
+    "cce_soft_targets": ("CategoricalCrossentropy", {}, PROBABILITIES[::-1].copy(), PROBABILITIES),
+    "cce_clipped": ("CategoricalCrossentropy", {}, EDGES, EDGES[::-1].copy()),
+    "cce_axis1": ("CategoricalCrossentropy", dict(axis=1),
+                  np.moveaxis(one_hot(integers(5, 3, 2, seed=2), 5), -1, 1),
+                  uniform(3, 5, 2, seed=3, low=0.05)),
+    "scce": ("SparseCategoricalCrossentropy", {}, LABELS, PROBABILITIES),
+    "scce_column": ("SparseCategoricalCrossentropy", {}, LABELS[:, None], PROBABILITIES),
+    "scce_float_labels": ("SparseCategoricalCrossentropy", {}, LABELS.astype("float32"),
+                          PROBABILITIES),
+    "scce_logits": ("SparseCategoricalCrossentropy", dict(from_logits=True), LABELS, LOGITS),
+    "scce_large_logits": ("SparseCategoricalCrossentropy", dict(from_logits=True), LABELS,
+                          50 * LOGITS),
+    "scce_rank3": ("SparseCategoricalCrossentropy", dict(from_logits=True),
+                   integers(5, 2, 3, seed=2), LOGITS.reshape(2, 3, 5)),
+    "scce_ignore_class": ("SparseCategoricalCrossentropy", dict(ignore_class=1), LABELS,
+                          PROBABILITIES),
+}  # fmt: skip
+
+
+def loss_case(key: str) -> None:
+    name, kwargs, y_true, y_pred = TABLE[key]
+    rank = 3 if y_pred.ndim == 3 else 2  # a weight a row, whatever the rank of the row's loss
+    weights = uniform(len(y_true), *[1] * (rank - 2), seed=11, low=0.1, high=2.0)
+
+    def run(keras: Any) -> Result:
+        result: Result = {}
+        make = getattr(keras.losses, name)
+        for reduction in ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", None):
+            loss = make(reduction=reduction, **kwargs)
+            result[f"{reduction}"] = as_numpy(loss(y_true, y_pred))
+            result[f"{reduction}_weighted"] = as_numpy(loss(y_true, y_pred, weights))
+        result["name"] = make(**kwargs).name
+        return result
+
+    add("losses", key, run)
+
+
+for each in TABLE:
+    loss_case(each)
+
+FUNCTIONS = {
+    "mean_squared_error": "mse", "mse": "mse", "MSE": "mse", "mean_absolute_error": "mae",
+    "mae": "mae", "MAE": "mae", "binary_crossentropy": "bce", "categorical_crossentropy": "cce",
+    "sparse_categorical_crossentropy": "scce",
+}  # fmt: skip
+
+
+def functions(keras: Any) -> Result:
+    result: Result = {}
+    for name, key in FUNCTIONS.items():
+        _, _, y_true, y_pred = TABLE[key]
+        result[name] = as_numpy(keras.losses.get(name)(y_true, y_pred))
+    return result
+
+
+add("losses", "functions", functions)
+
+
+def configs(keras: Any) -> Result:
+    classes = ("MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy",
+               "CategoricalCrossentropy", "SparseCategoricalCrossentropy")  # fmt: skip
+    return {name: getattr(keras.losses, name)().get_config() for name in classes}
+
+
+add("losses", "configs", configs)

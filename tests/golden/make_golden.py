@@ -1,0 +1,41 @@
+"""Regenerate the reference files with real Keras 3.
+
+    KERAS_BACKEND=torch python tests/golden/make_golden.py [family ...]
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+from tests.golden import cases  # noqa: E402
+
+FAMILIES = (
+    "ops", "activations", "initializers", "regularizers", "losses", "metrics", "optimizers",
+    "layers", "models", "summary", "fit", "weights",
+)  # fmt: skip
+
+
+def main(wanted: list[str]) -> None:
+    import keras
+
+    warnings.simplefilter("ignore")
+    for family in wanted or FAMILIES:
+        importlib.import_module(f"tests.golden.{family}_cases")
+        results = {}
+        for case in cases.CASES[family].values():
+            keras.utils.clear_session()
+            results[case.name] = case.run(keras)
+        cases.save(family, results)
+        size = sum((cases.HERE / f"{family}.{end}").stat().st_size for end in ("npz", "json"))
+        print(f"{family}: {len(results)} cases, {size} bytes, Keras {keras.__version__}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

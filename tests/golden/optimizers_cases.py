@@ -1,0 +1,104 @@
+"""Optimizers: ten-step trajectories of two variables, and configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.golden.cases import Result, add, as_numpy, normal
+
+STEPS = 10
+TABLE: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "sgd_momentum": ("SGD", dict(learning_rate=0.1, momentum=0.9)),
+    "sgd_nesterov": ("SGD", dict(learning_rate=0.1, momentum=0.9, nesterov=True)),
+    "sgd_weight_decay": ("SGD", dict(learning_rate=0.1, weight_decay=0.1)),
+    "sgd_momentum_decay": ("SGD", dict(learning_rate=0.1, momentum=0.5, weight_decay=0.1)),
+    "sgd_clipnorm": ("SGD", dict(learning_rate=0.1, clipnorm=0.5)),
+    "sgd_clipvalue": ("SGD", dict(learning_rate=0.1, clipvalue=0.3)),
+    "sgd_global_clipnorm": ("SGD", dict(learning_rate=0.1, global_clipnorm=0.5)),
+    "sgd_ema": ("SGD", dict(learning_rate=0.1, use_ema=True, ema_momentum=0.8,
+                            ema_overwrite_frequency=3)),
+    "sgd_accumulation": ("SGD", dict(learning_rate=0.1, gradient_accumulation_steps=3)),
+    "adam": ("Adam", {}),
+    "adam_args": ("Adam", dict(learning_rate=0.05, beta_1=0.8, beta_2=0.95, epsilon=1e-3)),
+    "adam_amsgrad": ("Adam", dict(learning_rate=0.05, amsgrad=True)),
+    "adam_weight_decay": ("Adam", dict(learning_rate=0.05, weight_decay=0.1)),
+    "adam_clipnorm": ("Adam", dict(learning_rate=0.05, clipnorm=0.5)),
+    "adam_global_clipnorm": ("Adam", dict(learning_rate=0.05, global_clipnorm=0.5)),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop_rho": ("RMSprop", dict(learning_rate=0.05, rho=0.5, epsilon=1e-3)),
+    "rmsprop_momentum": ("RMSprop", dict(learning_rate=0.05, momentum=0.7)),
+    "rmsprop_centered": ("RMSprop", dict(learning_rate=0.05, centered=True)),
+    "rmsprop_centered_momentum": ("RMSprop", dict(learning_rate=0.05, centered=True,
+                                                  momentum=0.7)),
+    "rmsprop_weight_decay": ("RMSprop", dict(learning_rate=0.05, weight_decay=0.1)),
+}  # fmt: skip
+
+
+def trajectory(key: str) -> None:
+    name, kwargs = TABLE[key]
+
+    def run(keras: Any) -> Result:
+        optimizer = getattr(keras.optimizers, name)(**kwargs)
+        variables = [keras.Variable(normal(3, 4, seed=1)), keras.Variable(normal(5, seed=2))]
+        rows = []
+        for step in range(STEPS):
+            grads = [normal(3, 4, seed=10 + step) * (step % 3 + 0.1), normal(5, seed=50 + step)]
+            optimizer.apply_gradients(
+                [(keras.ops.convert_to_tensor(g), v) for g, v in zip(grads, variables)]
+            )
+            rows.append(np.concatenate([as_numpy(v.value).ravel() for v in variables]))
+        return {
+            "trajectory": np.stack(rows).astype("float32"),
+            "iterations": int(optimizer.iterations),
+        }
+
+    # Ten updates: a rounding of each, of values near one.
+    add("optimizers", key, run, rtol=2e-5, atol=2e-6)
+
+
+for each in TABLE:
+    trajectory(each)
+
+
+def in_fit(key: str) -> None:
+    """The same rules through the fused step of `fit`, frozen weights among them."""
+    name, kwargs = TABLE[key]
+
+    def run(keras: Any) -> Result:
+        model = keras.Sequential([
+            keras.Input((4,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(3, "tanh"),
+            keras.layers.Dense(1),
+        ])  # fmt: skip
+        generator = np.random.RandomState(4)
+        model.set_weights([generator.normal(size=w.shape) * 0.5 for w in model.get_weights()])
+        model.layers[1].trainable = False
+        model.compile(getattr(keras.optimizers, name)(**kwargs), "mse")
+        history = model.fit(normal(25, 4), normal(25, 1, seed=2), batch_size=5, epochs=2,
+                            shuffle=False, verbose=0)  # fmt: skip
+        return {
+            "loss": np.array(history.history["loss"], "float32"),
+            "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
+        }
+
+    add("optimizers", f"fit_{key}", run, rtol=1e-4, atol=1e-5)
+
+
+for each in TABLE:
+    if each != "sgd_accumulation":
+        in_fit(each)
+
+
+def configs(keras: Any) -> Result:
+    result: Result = {}
+    for name in ("SGD", "Adam", "RMSprop"):
+        config = getattr(keras.optimizers, name)().get_config()
+        result[name] = {
+            k: round(float(v), 9) if isinstance(v, float) else v for k, v in config.items()
+        }
+    return result
+
+
+add("optimizers", "configs", configs)

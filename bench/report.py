@@ -48,9 +48,9 @@ def summarize(samples: Samples) -> dict[str, dict[str, dict[str, Any]]]:
 
 def format_seconds(seconds: float) -> str:
     """Three digits and a unit: "1.85 µs", "12.0 ms"."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            break
+    unit, size = next(
+        ((unit, size) for unit, size in (("s", 1.0), ("ms", 1e-3)) if seconds >= size), ("µs", 1e-6)
+    )
     value = seconds / size
     digits = max(0, 2 - (len(str(int(value))) - 1))
     return f"{value:.{digits}f} {unit}"

@@ -4,9 +4,9 @@ The sentences are real: they are those of the language reference that comes with
 """
 
 import re
+from pydoc_data.topics import topics
 
 import numpy as np
-from pydoc_data.topics import topics
 from tensorflow.keras.layers import LSTM, Dense, Embedding
 from tensorflow.keras.models import Sequential
 from tensorflow.keras.preprocessing.sequence import pad_sequences

@@ -15,5 +15,5 @@ model.fit(x, y, epochs=500, batch_size=1, verbose=0)
 
 loss, accuracy = model.evaluate(x, y, verbose=0)
 print(f"loss {loss:.4f}, accuracy {accuracy:.2f}")
-for row, probability in zip(x, model.predict(x, verbose=0)):
-    print(f"{row.astype(int)} -> {probability[0]:.3f}")
+for row, answer in zip(x, model.predict(x, verbose=0), strict=True):
+    print(f"{row.astype(int)} -> {answer[0]:.3f}")

@@ -34,15 +34,18 @@ LAMINA_INLINE void copy_run(T* to, const T* from, Dim n) {
 // fixed size: with few channels this loop is a good part of the convolution.
 template <class T, int kRun>
 void copy_short_runs(const T* from, Dim from_step, T* to, Dim to_step, Dim count) {
-  for (; count > 0; --count, from += from_step, to += to_step) std::memcpy(to, from, kRun * sizeof(T));
+  for (; count > 0; --count, from += from_step, to += to_step)
+    std::memcpy(to, from, kRun * sizeof(T));
 }
 template <class T>
 void copy_runs(Dim run, const T* from, Dim from_step, T* to, Dim to_step, Dim count) {
   constexpr int kShort = 16;
   static constexpr auto kTable = []<int... kRun>(std::integer_sequence<int, kRun...>) {
     return std::array{copy_short_runs<T, kRun + 1>...};
-  }(std::make_integer_sequence<int, kShort>());
-  if (run <= kShort) return kTable[static_cast<std::size_t>(run - 1)](from, from_step, to, to_step, count);
+  }
+  (std::make_integer_sequence<int, kShort>());
+  if (run <= kShort)
+    return kTable[static_cast<std::size_t>(run - 1)](from, from_step, to, to_step, count);
   for (; count > 0; --count, from += from_step, to += to_step) copy_run(to, from, run);
 }
 
@@ -154,7 +157,8 @@ void over_patches(const ConvShape& s, const T* x, Dim begin, Dim end, const Body
 
 // Slices of the pixels whose weight gradients are kept apart and summed in order at the end.
 Dim weight_slices(const ConvShape& s) {
-  if (s.pointwise() || s.pixels() == 0 || (s.weights() > kSliceElements && !s.depthwise())) return 1;
+  if (s.pointwise() || s.pixels() == 0 || (s.weights() > kSliceElements && !s.depthwise()))
+    return 1;
   const Dim most = std::clamp<Dim>(8 * kSliceElements / std::max<Dim>(1, s.weights()), 1, 64);
   return ceil_div(s.pixels(), conv_part(s.pixels(), s.multiply_adds(), most));
 }
@@ -165,8 +169,9 @@ void sum_slices(Dim slices, Dim n, const T* values, T* dw) {
   parallel_for(n, 16384, [&](Dim begin, Dim end) {
     std::copy(values + begin, values + end, dw + begin);
     for (Dim p = 1; p < slices; ++p)
-      apply<T>(dw + begin, end - begin, [](Vec<T> a, Vec<T> b) { return a + b; }, dw + begin,
-               values + p * n + begin);
+      apply<T>(
+          dw + begin, end - begin, [](Vec<T> a, Vec<T> b) { return a + b; }, dw + begin,
+          values + p * n + begin);
   });
 }
 
@@ -311,9 +316,9 @@ void conv2d_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* s
   if (slices > 1) sum_slices(slices, s.weights(), scratch, dw);
 }
 
-#define LAMINA_INSTANTIATE(T)                                                                  \
-  template void conv2d<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&);       \
-  template void conv2d_input_grad<T>(const ConvShape&, const T*, const T*, T*, T*);            \
+#define LAMINA_INSTANTIATE(T)                                                            \
+  template void conv2d<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&); \
+  template void conv2d_input_grad<T>(const ConvShape&, const T*, const T*, T*, T*);      \
   template void conv2d_weight_grad<T>(const ConvShape&, const T*, const T*, T*, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

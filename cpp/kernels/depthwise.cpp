@@ -33,19 +33,27 @@ LAMINA_INLINE void over_taps(const ConvShape& s, const Pixel& out, const Body& b
 // sum[c] += a[c] * b[c]
 template <class T>
 LAMINA_INLINE void multiply_add(T* sum, Dim channels, const T* a, const T* b) {
-  apply<T>(sum, channels, [](Vec<T> s, Vec<T> x, Vec<T> y) { return s + x * y; }, sum, a, b);
+  apply<T>(
+      sum, channels, [](Vec<T> s, Vec<T> x, Vec<T> y) { return s + x * y; }, sum, a, b);
 }
 
 template <class T>
 void finish(T* y, Dim channels, const Epilogue<T>& e) {
   if (e.bias != nullptr)
-    apply<T>(y, channels, [](Vec<T> a, Vec<T> b) { return a + b; }, y, e.bias);
+    apply<T>(
+        y, channels, [](Vec<T> a, Vec<T> b) { return a + b; }, y, e.bias);
   switch (e.activation) {
-    case Activation::linear: break;
+    case Activation::linear:
+      break;
     case Activation::relu:
-      return apply<T>(y, channels, [](Vec<T> a) { return at_least(a, Vec<T>{}); }, y);
-    case Activation::sigmoid: return apply<T>(y, channels, [](Vec<T> a) { return sigmoid(a); }, y);
-    case Activation::tanh: return apply<T>(y, channels, [](Vec<T> a) { return tanh(a); }, y);
+      return apply<T>(
+          y, channels, [](Vec<T> a) { return at_least(a, Vec<T>{}); }, y);
+    case Activation::sigmoid:
+      return apply<T>(
+          y, channels, [](Vec<T> a) { return sigmoid(a); }, y);
+    case Activation::tanh:
+      return apply<T>(
+          y, channels, [](Vec<T> a) { return tanh(a); }, y);
   }
 }
 
@@ -103,9 +111,9 @@ void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begi
     });
 }
 
-#define LAMINA_INSTANTIATE(T)                                                                     \
-  template void depthwise<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&);       \
-  template void depthwise_input_grad<T>(const ConvShape&, const T*, const T*, T*);                \
+#define LAMINA_INSTANTIATE(T)                                                               \
+  template void depthwise<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&); \
+  template void depthwise_input_grad<T>(const ConvShape&, const T*, const T*, T*);          \
   template void depthwise_weight_grad<T>(const ConvShape&, const T*, const T*, Dim, Dim, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

@@ -229,7 +229,7 @@ void gemm_packed_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, const T* pac
 namespace {
 
 struct Grid {
-  Dim rows, columns;      // of one chunk
+  Dim rows, columns;         // of one chunk
   Dim down = 1, across = 1;  // chunks
 };
 
@@ -251,10 +251,11 @@ Grid choose_grid(Dim m, Dim n, Dim k) {
     g.columns = split(n, (wanted + t - 1) / t, kPanel<T>);
     g.down = (m + g.rows - 1) / g.rows;
     g.across = (n + g.columns - 1) / g.columns;
-    const double cost = static_cast<double>(g.rows * g.columns) *
-                            static_cast<double>(std::max(g.down * g.across, wanted)) +
-                        static_cast<double>(g.down * g.across) *
-                            (8.0 * static_cast<double>(g.columns) + 4.0 * static_cast<double>(g.rows));
+    const double cost =
+        static_cast<double>(g.rows * g.columns) *
+            static_cast<double>(std::max(g.down * g.across, wanted)) +
+        static_cast<double>(g.down * g.across) *
+            (8.0 * static_cast<double>(g.columns) + 4.0 * static_cast<double>(g.rows));
     if (least == 0 || cost < least) {
       least = cost;
       best = g;
@@ -269,26 +270,25 @@ template <class T>
 void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k, Dim b_col, T* c,
           Dim ldc, const Epilogue<T>& e) {
   const Grid g = choose_grid<T>(m, n, k);
-  if (g.down * g.across <= 1)
-    return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
-  parallel_chunks(g.down * g.across, [&, rows = g.rows, columns = g.columns,
-                                      across = g.across](std::int64_t chunk) {
-    const Dim i = chunk / across * rows, j = chunk % across * columns;
-    Epilogue<T> part = e;
-    if (part.bias != nullptr) part.bias += j;
-    gemm_serial(std::min(rows, m - i), std::min(columns, n - j), k, a + i * a_row, a_row, a_k,
-                b + j * b_col, b_k, b_col, c + i * ldc + j, ldc, part);
-  });
+  if (g.down * g.across <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
+  parallel_chunks(g.down * g.across,
+                  [&, rows = g.rows, columns = g.columns, across = g.across](std::int64_t chunk) {
+                    const Dim i = chunk / across * rows, j = chunk % across * columns;
+                    Epilogue<T> part = e;
+                    if (part.bias != nullptr) part.bias += j;
+                    gemm_serial(std::min(rows, m - i), std::min(columns, n - j), k, a + i * a_row,
+                                a_row, a_k, b + j * b_col, b_k, b_col, c + i * ldc + j, ldc, part);
+                  });
 }
 
-#define LAMINA_INSTANTIATE(T)                                                                     \
-  template void gemm_serial<T>(Dim, Dim, Dim, const T*, Dim, Dim, const T*, Dim, Dim, T*, Dim,    \
-                               const Epilogue<T>&);                                               \
-  template void gemm<T>(Dim, Dim, Dim, const T*, Dim, Dim, const T*, Dim, Dim, T*, Dim,           \
-                        const Epilogue<T>&);                                                      \
-  template Dim packed_b_size<T>(Dim, Dim);                                                        \
-  template void pack_b<T>(Dim, Dim, const T*, Dim, Dim, T*);                                      \
-  template void gemm_packed_serial<T>(Dim, Dim, Dim, const T*, Dim, const T*, T*, Dim,            \
+#define LAMINA_INSTANTIATE(T)                                                                  \
+  template void gemm_serial<T>(Dim, Dim, Dim, const T*, Dim, Dim, const T*, Dim, Dim, T*, Dim, \
+                               const Epilogue<T>&);                                            \
+  template void gemm<T>(Dim, Dim, Dim, const T*, Dim, Dim, const T*, Dim, Dim, T*, Dim,        \
+                        const Epilogue<T>&);                                                   \
+  template Dim packed_b_size<T>(Dim, Dim);                                                     \
+  template void pack_b<T>(Dim, Dim, const T*, Dim, Dim, T*);                                   \
+  template void gemm_packed_serial<T>(Dim, Dim, Dim, const T*, Dim, const T*, T*, Dim,         \
                                       const Epilogue<T>&);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

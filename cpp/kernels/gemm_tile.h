@@ -146,7 +146,7 @@ template <class T, int kRows, int kVectors, bool kTail>
     for (int v = 0; v < kVectors; ++v) bv[v] = load_b(b[v / 2] + v % 2 * kLanes<T>, v);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const V av = a[i / 3][i % 3 * a_row] - V{};  // subtracting +0 keeps every value: a broadcast
+      const V av = broadcast<T>(a[i / 3][i % 3 * a_row]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) c[i][v] += av * bv[v];
     }

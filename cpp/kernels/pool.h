@@ -18,7 +18,8 @@ struct PoolShape {
 
   bool overlaps() const { return stride_h < size_h || stride_w < size_w; }
   double work() const {  // cells visited
-    return static_cast<double>(batch * out_h * out_w) * static_cast<double>(size_h * size_w * channels);
+    return static_cast<double>(batch * out_h * out_w) *
+           static_cast<double>(size_h * size_w * channels);
   }
 };
 
@@ -113,10 +114,11 @@ void pool_grad(const PoolShape& s, T* dx, const Share& share) {
   const Dim plane = s.in_h * s.in_w * s.channels;
   parallel_for(s.batch, pool_grain(s, s.batch), [&](Dim begin, Dim end) {
     std::fill(dx + begin * plane, dx + end * plane, T{0});
-    over_windows(s, begin * s.out_h, end * s.out_h, [&](const PoolCells& cells, Dim image, Dim pixel) {
-      for (Dim c = 0; c < s.channels; c += kLanes<T>)
-        share(cells, pixel * s.channels + c, s.channels - c, dx + image * plane + c);
-    });
+    over_windows(s, begin * s.out_h, end * s.out_h,
+                 [&](const PoolCells& cells, Dim image, Dim pixel) {
+                   for (Dim c = 0; c < s.channels; c += kLanes<T>)
+                     share(cells, pixel * s.channels + c, s.channels - c, dx + image * plane + c);
+                 });
   });
 }
 

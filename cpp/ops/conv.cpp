@@ -25,8 +25,7 @@ Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs) {
     shape_error(std::to_string(w[3]) + " filters cannot be divided into " + std::to_string(groups) +
                 " groups");
   if (w[0] == 0 || w[1] == 0) shape_error("the kernel is empty");
-  const auto out =
-      read_window(attrs, {w[0], w[1]}, {1, 1}).output(image_size(x), "kernel");
+  const auto out = read_window(attrs, {w[0], w[1]}, {1, 1}).output(image_size(x), "kernel");
   return {x[0], out[0], out[1], w[3]};
 }
 
@@ -69,7 +68,8 @@ void require_conv_operands(const InferArgs& a, const char* first, const char* se
 void require_output(const Shape& dy, const Shape& expected) {
   for (std::size_t i = 0; i < 4; ++i)
     if (dim_merge(dy[i], expected[i]) == -2)
-      shape_error("dy has shape " + to_string(dy) + ", the convolution's output " + to_string(expected));
+      shape_error("dy has shape " + to_string(dy) + ", the convolution's output " +
+                  to_string(expected));
 }
 
 // The attributes that the three ops share.

@@ -83,7 +83,7 @@ std::vector<Spec> infer_broadcast_to(const InferArgs& a) {
 }
 Tile copy_tile(const BindArgs& a) {
   return [item = item_size(a.out[0].dtype)](void* const* ins, void* out, std::int64_t n) {
-    std::memcpy(out, ins[0], static_cast<std::size_t>(n) * item);
+    if (ins[0] != out) std::memcpy(out, ins[0], static_cast<std::size_t>(n) * item);
   };
 }
 Bound bind_broadcast_to(const BindArgs& a) { return bind_elementwise(a, copy_tile(a), 1); }

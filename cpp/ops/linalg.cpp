@@ -105,9 +105,8 @@ Bound bind_matmul(const BindArgs& a) {
   Bound bound;
   bound.flops = 2.0 * static_cast<double>(count) * static_cast<double>(s.m) *
                 static_cast<double>(s.n) * static_cast<double>(s.k);
-  bound.run = with_float(a.in[0].dtype, [&](auto tag) {
-    return matmul_kernel<decltype(tag)>(a, s, count);
-  });
+  bound.run = with_float(a.in[0].dtype,
+                         [&](auto tag) { return matmul_kernel<decltype(tag)>(a, s, count); });
   return bound;
 }
 

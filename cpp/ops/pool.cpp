@@ -42,8 +42,7 @@ PoolShape pool_shape(const Shape& x, const Attrs& attrs) {
 
 Shape input_shape(const Attrs& attrs) {
   Shape shape = attr_ints(attrs, "input_shape");
-  if (shape.size() != 4)
-    throw Error("input_shape must have four sizes, got " + to_string(shape));
+  if (shape.size() != 4) throw Error("input_shape must have four sizes, got " + to_string(shape));
   return shape;
 }
 
@@ -61,7 +60,8 @@ Spec unpooled(const InferArgs& a) {
   const Shape x = input_shape(a.attrs), y = pool_output(x, a.attrs);
   for (std::size_t i = 0; i < 4; ++i)
     if (dim_merge(a[0].shape[i], y[i]) == -2)
-      shape_error("dy has shape " + to_string(a[0].shape) + ", the pooling's output " + to_string(y));
+      shape_error("dy has shape " + to_string(a[0].shape) + ", the pooling's output " +
+                  to_string(y));
   return {a[0].dtype, x};
 }
 
@@ -71,9 +71,8 @@ Bound bind_pool(const BindArgs& a, const Shape& x, F kernel) {
   const PoolShape s = pool_shape(x, a.attrs);
   Bound bound;
   bound.flops = s.work();
-  bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
-    return [=](const Run& r) { kernel(tag, s, r); };
-  });
+  bound.run = with_float(
+      a.in[0].dtype, [&](auto tag) -> Kernel { return [=](const Run& r) { kernel(tag, s, r); }; });
   return bound;
 }
 

@@ -44,7 +44,8 @@ std::array<Dim, 2> attr_pair(const Attrs& attrs, std::string_view name,
                              std::array<Dim, 2> fallback) {
   const std::vector<std::int64_t> v = attr_ints(attrs, name, {fallback[0], fallback[1]});
   if (v.empty() || v.size() > 2 || std::any_of(v.begin(), v.end(), [](Dim d) { return d < 1; }))
-    throw Error(std::string(name) + " must be one or two positive integers, got " + to_string(Shape(v)));
+    throw Error(std::string(name) + " must be one or two positive integers, got " +
+                to_string(Shape(v)));
   return {v.front(), v.back()};
 }
 

@@ -23,7 +23,8 @@ inline bool same_bits(const lamina::Tensor& a, const lamina::Tensor& b) {
 inline void expect_near(const lamina::Tensor& a, const lamina::Tensor& b, double tolerance,
                         const std::string& what = "") {
   ASSERT_EQ(a.shape(), b.shape()) << what;
-  const lamina::Tensor x = to_floating(a, lamina::DType::f64), y = to_floating(b, lamina::DType::f64);
+  const lamina::Tensor x = to_floating(a, lamina::DType::f64),
+                       y = to_floating(b, lamina::DType::f64);
   for (std::size_t i = 0; i < x.size(); ++i)
     ASSERT_NEAR(x.data<double>()[i], y.data<double>()[i], tolerance) << what << " element " << i;
 }
@@ -36,8 +37,8 @@ inline lamina::Tensor row_of(const lamina::Tensor& x, lamina::Dim i) {
   const std::size_t bytes = x.bytes() / static_cast<std::size_t>(spec.shape[0]);
   spec.shape[0] = 1;
   lamina::Tensor row(spec);
-  std::memcpy(row.raw(), static_cast<const std::byte*>(x.raw()) + static_cast<std::size_t>(i) * bytes,
-              bytes);
+  std::memcpy(row.raw(),
+              static_cast<const std::byte*>(x.raw()) + static_cast<std::size_t>(i) * bytes, bytes);
   return row;
 }
 

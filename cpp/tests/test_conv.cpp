@@ -72,11 +72,16 @@ const Geometry kGeometries[] = {
     {.x = {2, 6, 6, 6}, .w = {3, 2, 2, 3}, .stride_h = 2, .stride_w = 1, .groups = 3},
     {.x = {2, 7, 6, 37}, .w = {3, 3, 1, 37}, .same = true, .groups = 37},
     {.x = {2, 7, 6, 5}, .w = {3, 2, 1, 5}, .stride_h = 2, .stride_w = 3, .groups = 5},
-    {.x = {2, 7, 6, 5}, .w = {2, 2, 1, 5}, .dilation_h = 2, .dilation_w = 2, .same = true, .groups = 5},
+    {.x = {2, 7, 6, 5},
+     .w = {2, 2, 1, 5},
+     .dilation_h = 2,
+     .dilation_w = 2,
+     .same = true,
+     .groups = 5},
     {.x = {2, 5, 5, 3}, .w = {2, 2, 1, 6}, .groups = 3},
     {.x = {1, 1, 40, 5}, .w = {1, 5, 5, 9}, .same = true},
     {.x = {1, 2, 2, 3}, .w = {5, 4, 3, 2}, .same = true},
-    {.x = {1, 40, 40, 8}, .w = {3, 3, 8, 16}, .same = true},   // several blocks and chunks
+    {.x = {1, 40, 40, 8}, .w = {3, 3, 8, 16}, .same = true},     // several blocks and chunks
     {.x = {1, 5, 5, 130}, .w = {3, 3, 130, 260}, .same = true},  // weights by position
 };
 
@@ -141,7 +146,8 @@ TEST(Conv2d, ThreadsDoNotMatter) {
     for (const Dim stride : {1, 2}) {
       const Tensor x = f32(uniform({9, 40, 40, 16}));
       const Tensor w = f32(uniform({3, 3, 16 / groups, 16}, -1, 1, 2));
-      Attrs attrs{{"padding", std::string("same")}, {"groups", groups}, {"strides", Shape{stride, stride}}};
+      Attrs attrs{
+          {"padding", std::string("same")}, {"groups", groups}, {"strides", Shape{stride, stride}}};
       expect_same_for_all_threads("conv2d", {x, w}, attrs);
       const Tensor dy = f32(uniform(inferred("conv2d", {x.shape(), w.shape()}, attrs), -1, 1, 3));
       Attrs with_shape = attrs;
@@ -157,21 +163,26 @@ TEST(Conv2d, ShapeRules) {
   const Shape w{5, 5, 3, 8};
   const Attrs same{{"padding", std::string("same")}, {"strides", Shape{2, 2}}};
   EXPECT_EQ(inferred("conv2d", {{kUnknown, 28, 28, 3}, w}), (Shape{kUnknown, 24, 24, 8}));
-  EXPECT_EQ(inferred("conv2d", {{kUnknown, kUnknown, 27, 3}, w}, same), (Shape{kUnknown, kUnknown, 14, 8}));
+  EXPECT_EQ(inferred("conv2d", {{kUnknown, kUnknown, 27, 3}, w}, same),
+            (Shape{kUnknown, kUnknown, 14, 8}));
   EXPECT_NE(refusal("conv2d", {{1, 4, 4, 3}, w})
                 .find("kernel 5 x 5 does not fit into input 4 x 4 with padding 'valid'"),
             std::string::npos);
-  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 4}, w}).find("the input has 4 channels, the kernel takes 3"),
-            std::string::npos);
-  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 6}, w}, {{"groups", std::int64_t{2}}, {"padding", std::string("full")}})
+  EXPECT_NE(
+      refusal("conv2d", {{1, 9, 9, 4}, w}).find("the input has 4 channels, the kernel takes 3"),
+      std::string::npos);
+  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 6}, w},
+                    {{"groups", std::int64_t{2}}, {"padding", std::string("full")}})
                 .find("padding 'full'"),
             std::string::npos);
   EXPECT_NE(refusal("conv2d", {{1, 9, 9, 9}, w}, {{"groups", std::int64_t{3}}})
                 .find("8 filters cannot be divided into 3 groups"),
             std::string::npos);
-  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 3}, w}, {{"strides", Shape{0, 1}}}).find("positive"), std::string::npos);
-  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 3}, w, {7}}).find("the bias has size 7, the kernel 8 filters"),
+  EXPECT_NE(refusal("conv2d", {{1, 9, 9, 3}, w}, {{"strides", Shape{0, 1}}}).find("positive"),
             std::string::npos);
+  EXPECT_NE(
+      refusal("conv2d", {{1, 9, 9, 3}, w, {7}}).find("the bias has size 7, the kernel 8 filters"),
+      std::string::npos);
   EXPECT_NE(refusal("conv2d", {{9, 9, 3}, w}), "no error");
 }
 

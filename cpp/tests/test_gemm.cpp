@@ -83,9 +83,12 @@ void expect_chains(Dim m, Dim n, Dim k, const Layout& l) {
 }
 
 const Layout kLayouts[] = {
-    {false, false, false, false, Activation::linear}, {true, false, false, true, Activation::relu},
-    {false, true, true, true, Activation::linear},    {true, true, true, false, Activation::relu},
-    {false, false, true, true, Activation::relu},     {false, true, false, false, Activation::linear},
+    {false, false, false, false, Activation::linear},
+    {true, false, false, true, Activation::relu},
+    {false, true, true, true, Activation::linear},
+    {true, true, true, false, Activation::relu},
+    {false, false, true, true, Activation::relu},
+    {false, true, false, false, Activation::linear},
 };
 
 TEST(Gemm, EveryElementIsOneChainOverK) {
@@ -100,10 +103,10 @@ TEST(Gemm, EveryElementIsOneChainOverK) {
 
 TEST(Gemm, ChainsContinueAcrossBlocks) {
   for (const Layout& l : kLayouts) {
-    expect_chains<float>(5, 20, 1100, l);    // several blocks of k
-    expect_chains<float>(400, 12, 70, l);    // B packed, several blocks of rows
-    expect_chains<float>(20, 600, 90, l);    // A packed, several chunks
-    expect_chains<float>(3, 1200, 515, l);   // several blocks of columns and k
+    expect_chains<float>(5, 20, 1100, l);   // several blocks of k
+    expect_chains<float>(400, 12, 70, l);   // B packed, several blocks of rows
+    expect_chains<float>(20, 600, 90, l);   // A packed, several chunks
+    expect_chains<float>(3, 1200, 515, l);  // several blocks of columns and k
     expect_chains<double>(190, 150, 300, l);
   }
 }

@@ -72,13 +72,15 @@ TEST(Dense, ActivationHasTheBitsOfTheOpOfThatName) {
                                   f32(uniform({37}, -1, 1, 3))};
   const Tensor z = run_one("dense", in);
   for (const std::string name : {"relu", "sigmoid", "tanh"})
-    EXPECT_TRUE(same_bits(run_one("dense", in, {{"activation", name}}), run_one(name, {z}))) << name;
+    EXPECT_TRUE(same_bits(run_one("dense", in, {{"activation", name}}), run_one(name, {z})))
+        << name;
 }
 
 TEST(Dense, NanStaysNan) {
   Tensor x = f32(uniform({3, 4}));
   x.data<float>()[5] = NAN;
-  const Tensor y = run_one("dense", {x, f32(uniform({4, 5}))}, {{"activation", std::string("relu")}});
+  const Tensor y =
+      run_one("dense", {x, f32(uniform({4, 5}))}, {{"activation", std::string("relu")}});
   for (int i = 0; i < 15; ++i) EXPECT_EQ(std::isnan(y.data<float>()[i]), i / 5 == 1);
 }
 
@@ -120,16 +122,22 @@ TEST(Qr, FactorsGiveTheMatrixBack) {
 TEST(Linalg, ShapeRules) {
   EXPECT_EQ(inferred("matmul", {{kUnknown, 3}, {3, 4}}), (Shape{kUnknown, 4}));
   EXPECT_EQ(inferred("matmul", {{kUnknown, 1, 5, 3}, {7, 3, 4}}), (Shape{kUnknown, 7, 5, 4}));
-  EXPECT_EQ(inferred("dense", {{kUnknown, kUnknown, 3}, {3, 4}, {4}}), (Shape{kUnknown, kUnknown, 4}));
-  EXPECT_NE(refusal("matmul", {{2, 3}, {4, 5}}).find("the inner sizes differ: 3 and 4"), std::string::npos);
+  EXPECT_EQ(inferred("dense", {{kUnknown, kUnknown, 3}, {3, 4}, {4}}),
+            (Shape{kUnknown, kUnknown, 4}));
+  EXPECT_NE(refusal("matmul", {{2, 3}, {4, 5}}).find("the inner sizes differ: 3 and 4"),
+            std::string::npos);
   EXPECT_NE(refusal("matmul", {{2}, {2, 5}}).find("at least two axes"), std::string::npos);
-  EXPECT_NE(refusal("dense", {{2, 3}, {4, 5}}).find("the last axis of x has size 3, the kernel has 4 rows"),
+  EXPECT_NE(refusal("dense", {{2, 3}, {4, 5}})
+                .find("the last axis of x has size 3, the kernel has 4 rows"),
             std::string::npos);
-  EXPECT_NE(refusal("dense", {{2, 4}, {4, 5}, {6}}).find("the bias has size 6, the kernel 5 columns"),
+  EXPECT_NE(
+      refusal("dense", {{2, 4}, {4, 5}, {6}}).find("the bias has size 6, the kernel 5 columns"),
+      std::string::npos);
+  EXPECT_NE(
+      refusal("dense", {{2, 4}, {4, 5}}, {{"activation", std::string("swish")}}).find("'swish'"),
+      std::string::npos);
+  EXPECT_NE(refusal("qr", {{2, 4}}, {{"mode", std::string("full")}}).find("'full'"),
             std::string::npos);
-  EXPECT_NE(refusal("dense", {{2, 4}, {4, 5}}, {{"activation", std::string("swish")}}).find("'swish'"),
-            std::string::npos);
-  EXPECT_NE(refusal("qr", {{2, 4}}, {{"mode", std::string("full")}}).find("'full'"), std::string::npos);
 }
 
 }  // namespace

@@ -7,7 +7,9 @@ using namespace lamina;
 namespace {
 
 Attrs pool(Shape size, Shape strides, const char* padding) {
-  return {{"pool_size", std::move(size)}, {"strides", std::move(strides)}, {"padding", std::string(padding)}};
+  return {{"pool_size", std::move(size)},
+          {"strides", std::move(strides)},
+          {"padding", std::string(padding)}};
 }
 
 const Attrs kPools[] = {
@@ -52,19 +54,20 @@ TEST(Pool, EqualsItsDefinition) {
       const std::vector<Tensor> single = run_op("max_pool2d", std::vector<Tensor>{f32(x)}, attrs);
       const Tensor avg = run_one("avg_pool2d", {x}, attrs);
       expect_near(single[0], max[0], 1e-6);
-      over_windows(x.shape(), avg.shape(), attrs, [&](Dim out, Dim plane, const std::vector<Dim>& cells) {
-        double best = -std::numeric_limits<double>::infinity(), sum = 0;
-        Dim where = -1;
-        for (const Dim cell : cells) {
-          const double v = x.data<double>()[plane + cell * channels];
-          sum += v;
-          if (v > best) best = v, where = cell;
-        }
-        ASSERT_EQ(max[0].data<double>()[out], best);
-        ASSERT_EQ(max[1].data<std::int32_t>()[out], where);
-        ASSERT_EQ(single[1].data<std::int32_t>()[out], where);
-        ASSERT_NEAR(avg.data<double>()[out], sum / static_cast<double>(cells.size()), 1e-14);
-      });
+      over_windows(
+          x.shape(), avg.shape(), attrs, [&](Dim out, Dim plane, const std::vector<Dim>& cells) {
+            double best = -std::numeric_limits<double>::infinity(), sum = 0;
+            Dim where = -1;
+            for (const Dim cell : cells) {
+              const double v = x.data<double>()[plane + cell * channels];
+              sum += v;
+              if (v > best) best = v, where = cell;
+            }
+            ASSERT_EQ(max[0].data<double>()[out], best);
+            ASSERT_EQ(max[1].data<std::int32_t>()[out], where);
+            ASSERT_EQ(single[1].data<std::int32_t>()[out], where);
+            ASSERT_NEAR(avg.data<double>()[out], sum / static_cast<double>(cells.size()), 1e-14);
+          });
     }
 }
 
@@ -75,12 +78,14 @@ TEST(Pool, GradientsGoWhereTheValuesCameFrom) {
       const std::vector<Tensor> max = run_op("max_pool2d", std::vector<Tensor>{x}, attrs);
       const Tensor dy = uniform(max[0].shape(), -1, 1, 3);
       Tensor from_max = Tensor::zeros(x.spec()), from_avg = Tensor::zeros(x.spec());
-      over_windows(x.shape(), dy.shape(), attrs, [&](Dim out, Dim plane, const std::vector<Dim>& cells) {
-        const double d = dy.data<double>()[out];
-        from_max.data<double>()[plane + max[1].data<std::int32_t>()[out] * channels] += d;
-        for (const Dim cell : cells)
-          from_avg.data<double>()[plane + cell * channels] += d / static_cast<double>(cells.size());
-      });
+      over_windows(
+          x.shape(), dy.shape(), attrs, [&](Dim out, Dim plane, const std::vector<Dim>& cells) {
+            const double d = dy.data<double>()[out];
+            from_max.data<double>()[plane + max[1].data<std::int32_t>()[out] * channels] += d;
+            for (const Dim cell : cells)
+              from_avg.data<double>()[plane + cell * channels] +=
+                  d / static_cast<double>(cells.size());
+          });
       attrs["input_shape"] = x.shape();
       expect_near(run_one("max_pool2d_grad", {dy, max[1]}, attrs), from_max, 1e-14);
       expect_near(run_one("max_pool2d_grad", {f32(dy), max[1]}, attrs), from_max, 1e-5);

@@ -71,7 +71,7 @@ def _make_parser() -> argparse.ArgumentParser:
 def _cmake_dir() -> str:
     from lamina import _engine
 
-    return os.path.join(_engine.ROOT, "lib", "cmake", "lamina")
+    return str(_engine.cmake_dir())
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -11,6 +11,25 @@ from lamina.callbacks.callback import Callback
 
 MODES = ("auto", "min", "max")
 
+# Which way a metric's classes improve. A metric of the user's own says it by `_direction`, "up" or
+# "down"; counts such as TruePositives say nothing.
+HIGHER_IS_BETTER = frozenset(
+    """
+    AUC Accuracy BinaryAccuracy BinaryIoU CategoricalAccuracy ConcordanceCorrelation
+    CosineSimilarity F1Score FBetaScore IoU MeanIoU OneHotIoU OneHotMeanIoU PearsonCorrelation
+    Precision PrecisionAtRecall R2Score Recall RecallAtPrecision SensitivityAtSpecificity
+    SparseCategoricalAccuracy SparseTopKCategoricalAccuracy SpecificityAtSensitivity
+    TopKCategoricalAccuracy
+    """.split()
+)
+LOWER_IS_BETTER = frozenset(
+    """
+    BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge KLDivergence LogCoshError
+    MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError
+    Poisson RootMeanSquaredError SparseCategoricalCrossentropy SquaredHinge
+    """.split()
+)
+
 
 class MonitorCallback(Callback):
     """Base of callbacks that ask whether a metric has improved.
@@ -62,9 +81,11 @@ class MonitorCallback(Callback):
         if name == "loss":
             return lt
         for metric in _all_metrics(self.model):
-            direction = getattr(metric, "_direction", None)
-            if metric.name == name and direction is not None:
-                return gt if direction == "up" else lt
+            # With several outputs the log's name begins with that of the output.
+            if name == metric.name or name.endswith(f"_{metric.name}"):
+                direction = _direction(metric)
+                if direction is not None:
+                    return gt if direction == "up" else lt
         raise ValueError(
             f"{type(self).__name__}: whether {self.monitor!r} should become larger or smaller is "
             "not known. Pass mode='max' or mode='min'."
@@ -77,6 +98,17 @@ class MonitorCallback(Callback):
             self._set_monitor_op()
         assert self.monitor_op is not None
         return bool(self.monitor_op(value - self.min_delta, reference))
+
+
+def _direction(metric: Any) -> str | None:
+    """ "up" or "down": where the metric goes when the model gets better; None: not known."""
+    own: str | None = getattr(metric, "_direction", None)
+    if own is not None:
+        return own
+    classes = {kind.__name__ for kind in type(metric).__mro__}
+    if classes & HIGHER_IS_BETTER:
+        return "up"
+    return "down" if classes & LOWER_IS_BETTER else None
 
 
 def _all_metrics(model: Any) -> Iterator[Any]:

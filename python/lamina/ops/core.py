@@ -358,17 +358,9 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Te
         values: (n, *shape[k:]).
         shape: sizes of the result.
     """
-    indices, values = convert(indices), convert(values)
-    depth = indices.shape[-1]
-    rows, inner = 1, [int(d) for d in shape[depth:]]
-    for dim in shape[:depth]:
-        rows *= int(dim)
-    strides = np.cumprod([1, *reversed([int(d) for d in shape[1:depth]])])[::-1].copy()
-    flat = apply("multiply", to_dtype(indices, "int64"), convert(strides.astype("int64")))
-    ids = reshape_to(apply("sum", flat, axes=[indices.ndim - 1]), [None])
-    updates = reshape_to(values, [None, *inner])
-    total = apply("scatter_add", ids, updates, shape=[rows, *inner])
-    return reshape_to(total, list(shape))
+    ids = convert(indices)
+    ids = ids if ids.dtype in ("int32", "int64") else to_dtype(ids, "int32")
+    return apply("scatter_add", ids, convert(values), shape=[int(d) for d in shape])
 
 
 @symbolic_op

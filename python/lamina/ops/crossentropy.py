@@ -6,7 +6,6 @@ function: the same value, but exact and cheaper.
 
 from __future__ import annotations
 
-
 from lamina import config
 from lamina.ops.core import (
     TensorLike,

@@ -465,16 +465,9 @@ def triu(x: TensorLike, k: int = 0) -> Tensor:
 def diag(x: TensorLike, k: int = 0) -> Tensor:
     """Return a matrix with the 1-D `x` on its k-th diagonal, or that diagonal of a matrix."""
     x = convert(x)
-    if x.ndim == 2:
-        return diagonal(x, k)
-    if x.ndim != 1:
+    if x.ndim not in (1, 2):
         raise ValueError(f"diag: x must have one or two axes. Got shape {x.shape}.")
-    size = x.shape[0] + builtins.abs(int(k))
-    grid = np.eye(size, k=int(k), dtype=bool)
-    spread = apply("pad", x, low=[builtins.max(k, 0)], high=[builtins.max(-k, 0)],
-                   mode="constant", value=0.0)  # fmt: skip
-    zero = convert(0, dtype=x.dtype)
-    return apply("select", convert(grid), reshape_to(spread, [1, size]), zero)
+    return apply("diag", x, k=int(k))
 
 
 @symbolic_op

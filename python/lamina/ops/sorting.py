@@ -258,7 +258,8 @@ def segment_sum(
     data, ids = convert(data), to_dtype(convert(segment_ids), "int64")
     if num_segments is None:
         num_segments = int(ids.numpy().max()) + 1
-    return apply("scatter_add", ids, data, shape=[int(num_segments), *data.shape[1:]])
+    rows = reshape_to(ids, [*ids.shape, 1])
+    return apply("scatter_add", rows, data, shape=[int(num_segments), *data.shape[1:]])
 
 
 def nonzero(x: TensorLike) -> tuple[Tensor, ...]:

@@ -1,0 +1,168 @@
+// Builder, verify, text, autodiff and the passes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "lamina/plan.h"
+
+namespace lamina {
+namespace {
+
+Tensor row(std::vector<double> values) {
+  const auto n = static_cast<Dim>(values.size());
+  return Tensor::of<double>({n}, values);
+}
+
+std::size_t count_ops(const Graph& g, std::string_view op) {
+  std::size_t n = 0;
+  for (const Node& node : g.nodes) n += op_name(node) == op;
+  return n;
+}
+
+TEST(Builder, NamesOpAndShapesOfABadNode) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {2, 3}}), y = b.input({DType::f32, {4, 5}});
+  try {
+    b.emit("matmul", {x, y});
+    FAIL();
+  } catch (const ShapeError& e) {
+    const std::string text = e.what();
+    EXPECT_NE(text.find("matmul"), std::string::npos) << text;
+    EXPECT_NE(text.find("(2, 3)"), std::string::npos) << text;
+    EXPECT_NE(text.find("(4, 5)"), std::string::npos) << text;
+  }
+  EXPECT_TRUE(g.nodes.empty());
+}
+
+TEST(Builder, SuggestsANearOp) {
+  Graph g;
+  Builder b(g);
+  try {
+    b.emit("rleu", {b.input({DType::f32, {2}})});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("relu"), std::string::npos);
+  }
+}
+
+TEST(Builder, ReadsAVariableOnce) {
+  Graph g;
+  Builder b(g);
+  const auto v = std::make_shared<Variable>("v", row({1, 2}));
+  EXPECT_EQ(b.variable(v), b.variable(v));
+  EXPECT_THROW(b.assign(b.variable(v), b.scalar(DType::f64, 1)), ShapeError);
+}
+
+TEST(Gradients, SumContributionsOfEveryUse) {
+  // d/dx sum(x*x + 3x) = 2x + 3
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}});
+  const ValueId loss = b.emit("sum", {b.add(b.mul(x, x), b.scale(x, 3))});
+  const std::vector<ValueId> wrt{x};
+  b.output(gradients(g, loss, wrt)[0]);
+  const std::vector<Tensor> in{row({1, -2, 0.5})};
+  const Tensor d = Program::make(g)->run(in)[0];
+  EXPECT_DOUBLE_EQ(d.data<double>()[0], 5);
+  EXPECT_DOUBLE_EQ(d.data<double>()[1], -1);
+  EXPECT_DOUBLE_EQ(d.data<double>()[2], 4);
+}
+
+TEST(Gradients, NoneWhereTheLossDoesNotDepend) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}}), y = b.input({DType::f64, {3}});
+  const ValueId loss = b.emit("sum", {x});
+  const std::vector<ValueId> wrt{x, y};
+  const std::vector<ValueId> d = gradients(g, loss, wrt);
+  EXPECT_NE(d[0], kNoValue);
+  EXPECT_EQ(d[1], kNoValue);
+}
+
+TEST(Verify, FindsAUseBeforeTheMaking) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}});
+  b.output(b.neg(b.emit("exp", {x})));
+  EXPECT_NO_THROW(verify(g));
+  std::swap(g.nodes[0], g.nodes[1]);
+  EXPECT_THROW(verify(g), Error);
+}
+
+TEST(Simplify, MergesDuplicatesAndDropsTheDead) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}});
+  b.output(b.add(b.emit("exp", {x}), b.emit("exp", {x})));
+  b.emit("tanh", {x});
+  simplify(g);
+  EXPECT_EQ(count_ops(g, "exp"), 1u);
+  EXPECT_EQ(count_ops(g, "tanh"), 0u);
+}
+
+TEST(Simplify, FoldsConstantsAndNeutralArithmetic) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}});
+  const ValueId two = b.add(b.scalar(DType::f64, 1), b.scalar(DType::f64, 1));
+  b.output(b.mul(b.add(b.mul(x, b.scalar(DType::f64, 1)), b.zeros_like(x)), two));
+  simplify(g);
+  EXPECT_EQ(g.nodes.size(), 1u) << to_text(g);
+  const std::vector<Tensor> in{row({1, 2, 3})};
+  EXPECT_DOUBLE_EQ(Program::make(g)->run(in)[0].data<double>()[2], 6);
+}
+
+TEST(Simplify, NeverMergesRandomOps) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {64}});
+  const ValueId state = b.constant(Tensor::of<std::int64_t>({2}, {1, 2}));
+  const Attrs attrs{{"rate", 0.5}};
+  b.output(b.emit("dropout", {x, state}, attrs));
+  b.output(b.emit("dropout", {x, state}, attrs));
+  simplify(g);
+  EXPECT_EQ(count_ops(g, "dropout"), 2u);
+}
+
+TEST(Fuse, PutsBiasAndActivationIntoTheProduct) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {4, 3}}), w = b.input({DType::f32, {3, 2}}), bias = b.input({DType::f32, {2}});
+  b.output(b.emit("relu", {b.add(b.emit("matmul", {x, w}), bias)}));
+  const Graph plain = g;
+  simplify(g);
+  fuse(g);
+  verify(g);
+  ASSERT_EQ(g.nodes.size(), 1u) << to_text(g);
+  EXPECT_EQ(op_name(g.nodes[0]), "dense");
+  const std::vector<Tensor> in{Tensor::of<float>({4, 3}, {1, -2, 3, 4, 5, -6, 7, 8, 9, -1, 0, 2}),
+                               Tensor::of<float>({3, 2}, {1, 2, -3, 4, 5, -6}), Tensor::of<float>({2}, {0.5F, -1})};
+  const Tensor a = Program::make(g)->run(in)[0], c = Program::make(plain, {false, false})->run(in)[0];
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data<float>()[i], c.data<float>()[i]);
+}
+
+TEST(Fuse, LeavesAValueThatOthersRead) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {4, 3}}), w = b.input({DType::f32, {3, 2}});
+  const ValueId z = b.emit("dense", {x, w});
+  b.output(b.emit("relu", {z}));
+  b.output(z);
+  fuse(g);
+  EXPECT_EQ(count_ops(g, "relu"), 1u);
+}
+
+TEST(Text, ShowsOpsShapesAndOrigins) {
+  Graph g;
+  Builder b(g);
+  b.set_origin("model/dense");
+  b.output(b.emit("exp", {b.input({DType::f32, {2, 3}})}));
+  const std::string text = to_text(g);
+  EXPECT_NE(text.find("exp("), std::string::npos);
+  EXPECT_NE(text.find("(2, 3) float32"), std::string::npos);
+  EXPECT_NE(text.find("@model/dense"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lamina

@@ -1,0 +1,59 @@
+"""Optimizers: how gradients change weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lamina import serialization
+from lamina.optimizers import schedules
+from lamina.optimizers.adam import Adam, AdamW
+from lamina.optimizers.base import Optimizer
+from lamina.optimizers.rmsprop import RMSprop
+from lamina.optimizers.sgd import SGD
+from lamina.registry import Registry, named
+
+_registry = Registry(
+    "optimizer",
+    named(
+        Adam,
+        AdamW,
+        RMSprop,
+        SGD,
+        adamw=AdamW,
+        rmsprop=RMSprop,
+    ),
+    Optimizer,
+)
+
+
+def get(identifier: Any) -> Any:
+    """Return the optimizer that a name, configuration or class stands for.
+
+    Raises:
+        ValueError: if nothing has that name; suggests the nearest one.
+    """
+    return _registry.get(identifier)
+
+
+def serialize(optimizer: Optimizer) -> Any:
+    """Return the configuration of an optimizer."""
+    return serialization.serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Build the optimizer that `serialize` described."""
+    return _registry.deserialize(config, custom_objects)
+
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]

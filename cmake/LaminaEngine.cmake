@@ -52,6 +52,9 @@ endif()
 # (strict C++ would not let gcc join them), math functions need not set errno, and floating-point
 # operations may be vectorised as if they never trapped. Nothing here reorders a sum.
 set(_engine_flags $<$<CONFIG:Release>:-O3> -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND _engine_flags -fexpensive-optimizations) # where gcc joins them; -O1 is without
+endif()
 
 # The wheel holds the same tree as a C++ install, below lamina/.
 if(DEFINED SKBUILD)

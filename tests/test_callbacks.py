@@ -62,6 +62,7 @@ STOPS: dict[str, tuple[dict[str, Any], list[float], int, int]] = {
 @pytest.mark.parametrize("name", STOPS)
 def test_early_stopping(name: str) -> None:
     kwargs, values, epochs, remaining = STOPS[name]
+    kwargs = {"mode": "min", **kwargs}
     model = small()
     stop = callbacks.EarlyStopping("watched", **kwargs)
     history = fit(model, [Constant("watched", values), MarkWeights(), stop], len(values))
@@ -72,6 +73,11 @@ def test_early_stopping(name: str) -> None:
 
 def test_early_stopping_without_its_value_warns() -> None:
     with pytest.warns(UserWarning, match="val_losss"):
+        fit(small(), [callbacks.EarlyStopping("val_losss", mode="min")], 1)
+
+
+def test_automatic_mode_of_an_unknown_name_asks_for_one() -> None:
+    with pytest.raises(ValueError, match="mode"):
         fit(small(), [callbacks.EarlyStopping("val_losss")], 1)
 
 
@@ -158,6 +164,7 @@ PLATEAUS: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
 @pytest.mark.parametrize("name", PLATEAUS)
 def test_reduce_on_plateau(name: str) -> None:
     kwargs, values, expected = PLATEAUS[name]
+    kwargs = {"mode": "min", **kwargs}
     model = small()
     model.optimizer.learning_rate = 1.0
     rates: list[float] = []

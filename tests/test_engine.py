@@ -109,7 +109,7 @@ def test_set_num_threads_is_an_upper_limit() -> None:
     try:
         lamina.set_num_threads(1)
         assert _core.num_threads() == 1
-        with pytest.raises(ValueError, match="at least 1, got 0"):
+        with pytest.raises(ValueError, match="(?i)got 0"):
             lamina.set_num_threads(0)
     finally:
         lamina.set_num_threads(before)

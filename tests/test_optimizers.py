@@ -109,10 +109,10 @@ def test_an_optimizer_written_in_ops() -> None:
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             self.assign_sub(variable, learning_rate * lamina.ops.sign(gradient))
 
-    model = small(SignDescent(learning_rate=0.25))
+    model = small(SignDescent(learning_rate=0.125))
     model.set_weights([np.zeros((3, 2)), np.zeros(2)])
     model.fit(np.ones((4, 3)), np.ones((4, 2)), epochs=2, verbose=0)
-    np.testing.assert_array_equal(model.get_weights()[0], np.full((3, 2), 0.5))
+    np.testing.assert_array_equal(model.get_weights()[0], np.full((3, 2), 0.25))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -40,6 +40,26 @@ py::list call(Program& program, const std::vector<py::array>& inputs) {
   return results;
 }
 
+// One run without inputs whose outputs are single numbers: the results of metrics.
+py::list read_numbers(Program& program) {
+  std::vector<Tensor> results;
+  {
+    const py::gil_scoped_release release;
+    results = program.run({});
+  }
+  py::list numbers;
+  for (const Tensor& t : results) {
+    if (t.size() != 1) throw Error("read_numbers: an output of shape " + to_string(t.shape()) + " is no single number");
+    if (t.dtype() == DType::f32)
+      numbers.append(static_cast<double>(*t.data<float>()));
+    else if (t.dtype() == DType::f64)
+      numbers.append(*t.data<double>());
+    else
+      numbers.append(array_of(t).attr("item")().cast<double>());
+  }
+  return numbers;
+}
+
 struct PyEpoch {
   std::shared_ptr<Program> main, tail;
   std::vector<py::array> columns;
@@ -145,6 +165,7 @@ void bind_program(py::module_& m) {
            }),
            py::arg("graph"), py::arg("fuse") = true, py::arg("reuse") = true)
       .def("__call__", &call, py::arg("inputs"), "Run once: arrays in, new arrays out.")
+      .def("read_numbers", &read_numbers, "Run once without inputs; the outputs, single numbers, as floats.")
       .def_property_readonly("arena_bytes", &Program::arena_bytes)
       .def_property_readonly("step_count", &Program::step_count)
       .def_property_readonly("steps", &step_table, "(op, origin, inputs, outputs, flops) of each step.")

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "convert.h"
 
 namespace lamina::python {
@@ -77,6 +79,10 @@ void bind_tensor(py::module_& m) {
       .def_property_readonly("dtype", [](const Variable& v) { return dtype_name(v.spec().dtype); })
       .def_property_readonly("value", [](const Variable& v) { return v.value(); }, "The current value; shares memory.")
       .def("assign", &Variable::assign, py::arg("value"));
+
+  m.def("set_to_zero", [](const std::vector<VariablePtr>& variables) {
+    for (const VariablePtr& v : variables) std::memset(v->value().raw(), 0, v->value().bytes());
+  }, py::arg("variables"), "Fill variables with zeros.");
 
   m.def("pack", [](const std::vector<VariablePtr>& variables, std::string name) {
     return pack(variables, std::move(name));

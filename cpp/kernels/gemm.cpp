@@ -23,6 +23,14 @@ constexpr Dim kBlockColumns = 64 * kPanel<T>;
 constexpr Dim kPackBRows = 28 * kTileRows;
 template <class T>
 constexpr Dim kPackAColumns = 16 * kPanel<T>;
+// Much earlier when the rows compete for the same lines of the cache: a step of whole pages.
+constexpr Dim kPackBRowsOfPages = 4 * kTileRows;
+template <class T>
+constexpr Dim kPackAColumnsOfPages = 3 * kPanel<T>;
+template <class T>
+bool steps_by_pages(Dim step) {
+  return step != 0 && step * Dim{sizeof(T)} % 4096 == 0;
+}
 
 // B as the tiles read it: rows of k b_k apart, panels of columns b_panel apart.
 template <class T>
@@ -147,7 +155,8 @@ void activate(Dim m, Dim n, T* c, Dim ldc, Activation activation) {
 template <class T, class PanelsAt>
 void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, Dim ldc,
                      const Epilogue<T>& e, const PanelsAt& b_at) {
-  const bool packs_a = a_row != 1 && n > kPackAColumns<T> && k > 64 && m > kTileRows;
+  const Dim columns = steps_by_pages<T>(a_row) ? kPackAColumnsOfPages<T> : kPackAColumns<T>;
+  const bool packs_a = a_row != 1 && n > columns && k > 64 && m > kTileRows;
   T* const packed = packs_a ? workspace<T>(1, kBlockRows * kBlockK<T>) : nullptr;
   Dim k0 = 0;
   do {
@@ -189,7 +198,8 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
     // One column from a transposed A: the same products, vectorised over the rows.
     return gemm_serial(Dim{1}, m, k, b, Dim{0}, b_k, a, a_k, Dim{1}, c, m, e);
   if (b_col == 1 || n == 1) {
-    if (m <= kPackBRows || n <= kLanes<T>)
+    const Dim rows = steps_by_pages<T>(b_k) ? kPackBRowsOfPages : kPackBRows;
+    if (m <= rows || n <= kLanes<T>)
       return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim) {
         return Panels<T>{b + k0 * b_k, b_k, kPanel<T>};
       });
@@ -234,12 +244,13 @@ struct Grid {
 };
 
 // Chunks of at least half a million multiply-adds, at most 64, of the shape that wastes least:
-// every chunk reads (and may pack) its part of A and of B.
+// every chunk reads its part of A and of B for itself and, when B is transposed, turns it.
 template <class T>
-Grid choose_grid(Dim m, Dim n, Dim k) {
+Grid choose_grid(Dim m, Dim n, Dim k, bool turns_b) {
   Grid best{m, n};
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const Dim wanted = static_cast<Dim>(std::min(64.0, work / 5e5));
+  const double enough = static_cast<double>(wanted);
   if (wanted < 2) return best;
   double least = 0;
   for (Dim t = 1; t <= wanted; t *= 2) {
@@ -251,11 +262,10 @@ Grid choose_grid(Dim m, Dim n, Dim k) {
     g.columns = split(n, (wanted + t - 1) / t, kPanel<T>);
     g.down = (m + g.rows - 1) / g.rows;
     g.across = (n + g.columns - 1) / g.columns;
-    const double cost =
-        static_cast<double>(g.rows * g.columns) *
-            static_cast<double>(std::max(g.down * g.across, wanted)) +
-        static_cast<double>(g.down * g.across) *
-            (8.0 * static_cast<double>(g.columns) + 4.0 * static_cast<double>(g.rows));
+    const double chunks = static_cast<double>(g.down * g.across);
+    const double rows = static_cast<double>(g.rows), columns = static_cast<double>(g.columns);
+    const double cost = rows * columns * std::max(chunks, std::min(enough, 32.0)) +
+                        chunks * ((turns_b ? 24 : 8) * columns + 4 * rows);
     if (least == 0 || cost < least) {
       least = cost;
       best = g;
@@ -269,7 +279,7 @@ Grid choose_grid(Dim m, Dim n, Dim k) {
 template <class T>
 void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k, Dim b_col, T* c,
           Dim ldc, const Epilogue<T>& e) {
-  const Grid g = choose_grid<T>(m, n, k);
+  const Grid g = choose_grid<T>(m, n, k, b_col != 1 && n > 1);
   if (g.down * g.across <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
   parallel_chunks(g.down * g.across,
                   [&, rows = g.rows, columns = g.columns, across = g.across](std::int64_t chunk) {

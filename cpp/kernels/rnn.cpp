@@ -5,7 +5,7 @@
 
 #include "base/parallel.h"
 #include "kernels/gemm.h"
-#include "kernels/vec.h"
+#include "kernels/rnn_cells.h"
 
 namespace lamina {
 
@@ -23,153 +23,6 @@ std::optional<CellActivation> cell_activation_named(std::string_view name) {
 }
 
 namespace {
-
-#define LAMINA_INLINE_LAMBDA __attribute__((always_inline))
-
-// ---- Activations on vectors.
-template <class T>
-LAMINA_INLINE Vec<T> activate(CellActivation kind, Vec<T> x) {
-  const Vec<T> zero{}, one = broadcast<T>(1);
-  switch (kind) {
-    case CellActivation::linear:
-      return x;
-    case CellActivation::relu:
-      return at_least(x, zero);
-    case CellActivation::sigmoid:
-      return sigmoid(x);
-    case CellActivation::tanh:
-      return tanh(x);
-    case CellActivation::hard_sigmoid:
-      return at_most(at_least(x + T(3), zero), broadcast<T>(6)) / T(6);
-    case CellActivation::softsign:
-      return x / (one + abs(x));
-    case CellActivation::softplus:
-      return softplus(x);
-    case CellActivation::elu:
-      return select(x > zero, x, expm1(x));
-  }
-  return x;
-}
-
-// The derivative, from the result.
-template <class T>
-LAMINA_INLINE Vec<T> derivative(CellActivation kind, Vec<T> y) {
-  const Vec<T> zero{}, one = broadcast<T>(1);
-  switch (kind) {
-    case CellActivation::linear:
-      return one;
-    case CellActivation::relu:
-      return select(y > zero, one, zero);
-    case CellActivation::sigmoid:
-      return y * (one - y);
-    case CellActivation::tanh:
-      return one - y * y;
-    case CellActivation::hard_sigmoid:
-      return select((y > zero) & (y < one), broadcast<T>(T(1) / T(6)), zero);
-    case CellActivation::softsign: {
-      const Vec<T> slack = one - abs(y);
-      return slack * slack;
-    }
-    case CellActivation::softplus:
-      return -expm1(-y);
-    case CellActivation::elu:
-      return select(y > zero, one, y + one);
-  }
-  return one;
-}
-
-// The activations of a cell: those that everybody uses are compiled in, others are looked up for
-// every vector.
-struct UsualActivations {
-  static constexpr CellActivation activation = CellActivation::tanh;
-  static constexpr CellActivation recurrent = CellActivation::sigmoid;
-};
-struct ChosenActivations {
-  CellActivation activation, recurrent;
-};
-
-// body(offset, load, store) for every vector of a row of n; the last one may be partial.
-template <class T, class Body>
-LAMINA_INLINE void each_vector(Dim n, const Body& body) {
-  Dim j = 0;
-  for (; j + kLanes<T> <= n; j += kLanes<T>)
-    body(
-        j, [](const T* p) LAMINA_INLINE_LAMBDA { return load<T>(p); },
-        [](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store<T>(p, v); });
-  const int left = static_cast<int>(n - j);
-  if (left > 0)
-    body(
-        j, [left](const T* p) LAMINA_INLINE_LAMBDA { return load_n<T>(p, left); },
-        [left](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store_n<T>(p, v, left); });
-}
-
-// ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
-// product; `h` and `c` are the state.
-template <class T, class Activations>
-struct Lstm {
-  static constexpr Dim kGates = 4;
-  static constexpr bool kHasCell = true;
-  Activations a;
-
-  // `gates` receives i, f, c, o, and may be z. Null: not wanted.
-  void forward(Dim n, const T* z, const T* r, T* h, T* c, T* gates) const {
-    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
-      const auto pre = [&](int gate) LAMINA_INLINE_LAMBDA {
-        return get(z + gate * n + j) + get(r + gate * n + j);
-      };
-      const Vec<T> i = activate<T>(a.recurrent, pre(0));
-      const Vec<T> f = activate<T>(a.recurrent, pre(1));
-      const Vec<T> g = activate<T>(a.activation, pre(2));
-      const Vec<T> o = activate<T>(a.recurrent, pre(3));
-      const Vec<T> cell = f * get(c + j) + i * g;
-      put(c + j, cell);
-      put(h + j, o * activate<T>(a.activation, cell));
-      if (gates == nullptr) return;
-      put(gates + j, i);
-      put(gates + n + j, f);
-      put(gates + 2 * n + j, g);
-      put(gates + 3 * n + j, o);
-    });
-  }
-
-  // dh is the gradient of this step's h; dc that of its c, replaced by that of the c before.
-  void backward(Dim n, const T* gates, const T* cell, const T* cell_before, const T* dh, T* dc,
-                T* dz) const {
-    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
-      const Vec<T> i = get(gates + j), f = get(gates + n + j);
-      const Vec<T> g = get(gates + 2 * n + j), o = get(gates + 3 * n + j);
-      const Vec<T> out = activate<T>(a.activation, get(cell + j));
-      const Vec<T> d = get(dh + j);
-      const Vec<T> dcell = get(dc + j) + d * o * derivative<T>(a.activation, out);
-      put(dz + j, dcell * g * derivative<T>(a.recurrent, i));
-      put(dz + n + j, dcell * get(cell_before + j) * derivative<T>(a.recurrent, f));
-      put(dz + 2 * n + j, dcell * i * derivative<T>(a.activation, g));
-      put(dz + 3 * n + j, d * out * derivative<T>(a.recurrent, o));
-      put(dc + j, dcell * f);
-    });
-  }
-};
-
-template <class T, class Activations>
-struct Simple {
-  static constexpr Dim kGates = 1;
-  static constexpr bool kHasCell = false;
-  Activations a;
-
-  void forward(Dim n, const T* z, const T* r, T* h, T*, T* gates) const {
-    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
-      const Vec<T> out = activate<T>(a.activation, get(z + j) + get(r + j));
-      put(h + j, out);
-      if (gates != nullptr) put(gates + j, out);
-    });
-  }
-
-  void backward(Dim n, const T* gates, const T*, const T*, const T* dh, T*, T* dz) const {
-    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
-      put(dz + j, get(dh + j) * derivative<T>(a.activation, get(gates + j)));
-    });
-  }
-};
 
 // ---- Rows.
 template <class T>
@@ -200,7 +53,8 @@ void multiply_row(T* to, const T* a, const T* b, Dim n) {
 }
 
 // ---- Slices of the batch and their scratch.
-constexpr Dim kSliceRows = 8;  // fill the register tile of the product; few, so that threads share evenly
+constexpr Dim kSliceRows =
+    8;  // fill the register tile of the product; few, so that threads share evenly
 constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
 
 // The batch in slices of nearly equal size. Depends on the batch only.
@@ -503,13 +357,14 @@ class BackwardPass {
 };
 
 // body(activations) with the usual pair compiled in, or the chosen one.
-template <class Body>
+template <class T, class Body>
 void with_activations(const RnnOptions& o, bool gated, const Body& body) {
-  if (o.activation == UsualActivations::activation &&
-      (!gated || o.recurrent_activation == UsualActivations::recurrent)) {
-    body(UsualActivations{});
+  const RnnOptions usual;
+  if (o.activation == usual.activation &&
+      (!gated || o.recurrent_activation == usual.recurrent_activation)) {
+    body(rnn::UsualActivations<T>{});
   } else {
-    body(ChosenActivations{o.activation, o.recurrent_activation});
+    body(rnn::ChosenActivations<T>{o.activation, o.recurrent_activation});
   }
 }
 
@@ -527,32 +382,32 @@ std::size_t rnn_backward_scratch(const RnnShape& shape, Dim gates) {
 
 template <class T>
 void lstm_forward(const RnnForward<T>& call, std::byte* scratch) {
-  with_activations(call.options, true, [&](auto a) {
-    using Cell = Lstm<T, decltype(a)>;
+  with_activations<T>(call.options, true, [&](auto a) {
+    using Cell = rnn::Lstm<T, decltype(a)>;
     ForwardPass<T, Cell>(call, Cell{a}, scratch).run();
   });
 }
 
 template <class T>
 void lstm_backward(const RnnBackward<T>& call, std::byte* scratch) {
-  with_activations(call.options, true, [&](auto a) {
-    using Cell = Lstm<T, decltype(a)>;
+  with_activations<T>(call.options, true, [&](auto a) {
+    using Cell = rnn::Lstm<T, decltype(a)>;
     BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
   });
 }
 
 template <class T>
 void simple_rnn_forward(const RnnForward<T>& call, std::byte* scratch) {
-  with_activations(call.options, false, [&](auto a) {
-    using Cell = Simple<T, decltype(a)>;
+  with_activations<T>(call.options, false, [&](auto a) {
+    using Cell = rnn::Simple<T, decltype(a)>;
     ForwardPass<T, Cell>(call, Cell{a}, scratch).run();
   });
 }
 
 template <class T>
 void simple_rnn_backward(const RnnBackward<T>& call, std::byte* scratch) {
-  with_activations(call.options, false, [&](auto a) {
-    using Cell = Simple<T, decltype(a)>;
+  with_activations<T>(call.options, false, [&](auto a) {
+    using Cell = rnn::Simple<T, decltype(a)>;
     BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
   });
 }

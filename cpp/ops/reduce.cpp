@@ -77,7 +77,7 @@ template <class R, class T>
 Bound bind_rows(Dim outer, Dim extent, Dim divisor) {
   const Dim slices = (extent + kSlice - 1) / kSlice;
   const auto finish = [divisor](Wide<T> total) {
-    return static_cast<T>(divisor > 0 ? total / static_cast<Wide<T>>(divisor) : total);
+    return static_cast<T>(divisor >= 0 ? total / static_cast<Wide<T>>(divisor) : total);
   };
   const double flops = static_cast<double>(outer) * static_cast<double>(extent);
   if (slices <= 4 || outer >= 16) {
@@ -162,7 +162,7 @@ Bound bind_columns(Dim outer, Dim extent, Dim inner, Dim divisor) {
               for (Dim o = 0; o < outer; ++o)
                 reduce_columns<Join<R>, T>(to + o * tasks.slabs * inner, tasks.slabs, inner, inner,
                                            out + o * inner);
-            if (divisor > 0)
+            if (divisor >= 0)
               for (Dim i = 0; i < outer * inner; ++i) out[i] /= static_cast<T>(divisor);
           },
           split ? static_cast<std::size_t>(outer * tasks.slabs * inner) * sizeof(T) : 0,
@@ -178,11 +178,11 @@ Bound bind_picture(const Picture& p, Dim divisor) {
 // The element types that R is used with; integer sums and products wrap around.
 template <class R>
 Bound bind_picture(DType dtype, const Picture& p, bool mean) {
-  const Dim divisor = mean ? p.extent : 0;
+  const Dim divisor = mean ? p.extent : -1;  // negative: no division
   if constexpr (std::is_same_v<R, AllOf>) {
-    return bind_picture<R, std::uint8_t>(p, 0);
+    return bind_picture<R, std::uint8_t>(p, -1);
   } else if constexpr (std::is_same_v<R, SumOfSquares>) {
-    return with_float(dtype, [&](auto tag) { return bind_picture<R, decltype(tag)>(p, 0); });
+    return with_float(dtype, [&](auto tag) { return bind_picture<R, decltype(tag)>(p, -1); });
   } else {
     constexpr bool kWraps = R::kSum || std::is_same_v<R, ProductOf>;
     using I32 = std::conditional_t<kWraps, std::uint32_t, std::int32_t>;

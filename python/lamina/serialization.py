@@ -221,7 +221,9 @@ def serialize_keras_object(obj: Any) -> Any:
         return obj.name
     if isinstance(obj, types.FunctionType):
         return _serialize_function(obj)
-    if inspect.isclass(obj) or callable(getattr(obj, "get_config", None)) is False:
+    if hasattr(obj, "serialized_form"):  # a recorded op of a functional graph
+        return obj.serialized_form()
+    if inspect.isclass(obj) or not callable(getattr(obj, "get_config", None)):
         if hasattr(obj, "__name__"):
             return _described(obj, "function", obj.__name__)
         raise ValueError(
@@ -255,9 +257,6 @@ def _serialize_function(function: types.FunctionType) -> dict[str, Any]:
 
 
 def _serialize_instance(obj: Any) -> dict[str, Any]:
-    describe = getattr(obj, "serialized_form", None)  # op nodes of a functional graph
-    if describe is not None:
-        return describe()
     cls = type(obj)
     module = public_module(cls)
     built_in = cls.__module__.split(".")[0] == "lamina" and cls not in _names_by_object

@@ -133,6 +133,9 @@ def test_mask_argument_and_propagation() -> None:
             weights = ops.expand_dims(ops.cast(mask, "float32"), -1)
             return ops.sum(inputs * weights, axis=1) / ops.sum(weights, axis=1)
 
+        def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+            return None
+
     ids = np.array([[1, 2, 0], [3, 0, 0]], "int32")
     model = lamina.Sequential([lamina.Input((3,), dtype="int32"),
                                layers.Embedding(5, 2, mask_zero=True), layers.Dropout(0.0),

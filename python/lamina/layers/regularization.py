@@ -77,13 +77,13 @@ class Dropout(Layer):
 class BaseSpatialDropout(Dropout):
     """Dropout of whole channels."""
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(rate, seed=seed, **kwargs)
+    def __init__(
+        self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(rate, seed=seed, name=name, dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["noise_shape"]
-        return config
+        return {"rate": self.rate, "seed": self.seed, "name": self.name, "dtype": self.dtype}
 
 
 class SpatialDropout1D(BaseSpatialDropout):
@@ -96,8 +96,10 @@ class SpatialDropout1D(BaseSpatialDropout):
     Input and output shape: `(batch, steps, features)`.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(rate, seed, **kwargs)
+    def __init__(
+        self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(rate, seed, name, dtype)
         self.input_spec = InputSpec(ndim=3)
 
     def _mask_shape(self, inputs: Any) -> Any:
@@ -125,9 +127,10 @@ class SpatialDropout2D(BaseSpatialDropout):
         rate: float,
         data_format: str | None = None,
         seed: int | None = None,
-        **kwargs: Any,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(rate, seed, **kwargs)
+        super().__init__(rate, seed, name, dtype)
         self.data_format = self.validated(data_format=data_format) or config.image_data_format()
         self.input_spec = InputSpec(ndim=4)
 

@@ -74,10 +74,7 @@ def reduce_weighted(
     if reduction == "sum":
         return ops.sum(values)
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        weights = sample_weight
-        if weights.shape != values.shape:
-            weights = ops.ones_like(values) * weights
-        return ops.sum(values) / (ops.sum(weights) + config.epsilon())
+        return ops.divide_no_nan(ops.sum(values), ops.sum(sample_weight))
     return ops.mean(values)
 
 
@@ -127,6 +124,8 @@ class Loss:
         y_pred = structure.map_structure(lambda x: to_dtype(convert(x), self.dtype), y_pred)
         y_true = structure.map_structure(self._target, y_true)
         values = convert(self.call(y_true, y_pred))
+        if values.mask is not None:
+            mask = values.mask if mask is None else ops.logical_and(mask, values.mask)
         return reduce_weighted(values, sample_weight, mask, self.reduction, self.dtype)
 
     def _target(self, y: Any) -> Any:

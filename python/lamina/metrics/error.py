@@ -240,9 +240,9 @@ class R2Score(Metric):
         if not self._sums:
             return ops.convert_to_tensor(0.0)
         squared_sum, total, residual, count = self._sums
-        spread = squared_sum - total * ops.divide_no_nan(total, count)
-        score = 1.0 - ops.divide_no_nan(residual, spread)
-        score = ops.where(spread == 0.0, ops.where(residual == 0.0, 1.0, 0.0), score)
+        spread = squared_sum - total * total / count
+        score = 1.0 - residual / spread
+        score = ops.where(ops.isinf(score), 0.0, score)  # a constant target, not met
         if self.class_aggregation == "uniform_average":
             score = ops.mean(score)
         elif self.class_aggregation == "variance_weighted_average":

@@ -47,9 +47,11 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
 
 
 @symbolic_op
-def sort(x: TensorLike, axis: int = -1) -> Tensor:
-    """Return `x` in ascending order along `axis`."""
+def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
+    """Return `x` in ascending order along `axis`; with axis None, flattened."""
     x = convert(x)
+    if axis is None:
+        x, axis = reshape_to(x, [None]), 0
     place = normalize_axis(axis, x.ndim, "sort")
     keys = to_dtype(x, "uint8") if x.dtype == "bool" else x
     return apply("take_along_axis", x, apply("argsort", keys, axis=place), axis=place)

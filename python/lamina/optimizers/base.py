@@ -150,7 +150,7 @@ class Optimizer:
 
     def _checked_rate(self, rate: Any) -> Any:
         if isinstance(rate, dict):
-            rate = serialization.deserialize_keras_object(rate)
+            rate = schedules.deserialize(rate)
         if isinstance(rate, schedules.LearningRateSchedule):
             return rate
         if callable(rate) and not isinstance(rate, (Variable, Tensor)):
@@ -608,8 +608,8 @@ class Optimizer:
         """Build an optimizer from what `get_config` returned."""
         config = dict(config)
         if isinstance(config.get("learning_rate"), dict):
-            config["learning_rate"] = serialization.deserialize_keras_object(
-                config["learning_rate"], custom_objects=custom_objects
+            config["learning_rate"] = schedules.deserialize(
+                config["learning_rate"], custom_objects
             )
         return cls(**config)
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from lamina import _core, tracing
 from lamina.callbacks.callback_list import CallbackList
+from lamina.metrics import Metric
 from lamina.trainer.arguments import validate_now
+from lamina.trainer.compiled import CompileMetrics
 from lamina.trainer.data import ArraySource, Batch, leaves, warn_ran_out
 from lamina.trainer.step import Step
 
@@ -23,43 +25,58 @@ def require_compiled(model: Any, who: str) -> None:
         raise ValueError(f"{who}: the model is not compiled. Call compile(optimizer, loss) first.")
 
 
-class ResultReader:
-    """Reads the results of a model's metrics: a small program over their variables."""
+class MetricState:
+    """The metrics of a model while it runs: how to reset them and to read their results.
+
+    The list of metrics is looked up once after each trace, and the usual cases (state that starts
+    at zero, results that the engine can compute) take one call into C++ each.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.clear()
 
     def clear(self) -> None:
+        self._is_ready = False
+
+    def _prepare(self) -> None:
+        metrics = self._model.metrics
+        singles = [s for m in metrics for s in (m.metrics if isinstance(m, CompileMetrics) else [m])]
+        plain = [m for m in singles if type(m).reset_state is Metric.reset_state]
+        self._zeroed = [v.handle for m in plain for v in m.variables]
+        self._others = [m for m in singles if type(m).reset_state is not Metric.reset_state]
         self._program: Any = None
         self._names: list[str] = []
-        self._key: Any = None
-        self._is_eager = False
+        self._is_ready = True
+        try:
+            with tracing.Tracer() as tracer:
+                results = self._model.get_metrics_result()
+                tensors = {name: tracing.convert(results[name]) for name in sorted(results)}
+                for tensor in tensors.values():
+                    tracer.output(tensor)
+            if all(tensor.shape == () for tensor in tensors.values()):
+                self._names = list(tensors)
+                self._program = tracer.program()
+        except TypeError:
+            pass  # a metric of the user's computes its result with NumPy or Python: read it eagerly
+
+    def reset(self) -> None:
+        if not self._is_ready:
+            self._prepare()
+        _core.set_to_zero(self._zeroed)
+        for metric in self._others:
+            metric.reset_state()
 
     def read(self) -> dict[str, float]:
         """Logs by name, in alphabetical order as Keras has them."""
         if self._model._trainer_logs.variables:
             return dict(sorted(self._model._trainer_logs.values().items()))
-        key = tuple(id(m) for m in self._model.metrics)
-        if key != self._key:
-            self.clear()
-            self._key = key
-            self._trace()
-        if self._is_eager:
-            values = self._model.get_metrics_result()
-            return {name: _number(values[name]) for name in sorted(values)}
-        return dict(zip(self._names, map(_number, self._program([])), strict=True))
-
-    def _trace(self) -> None:
-        try:
-            with tracing.Tracer() as tracer:
-                results = self._model.get_metrics_result()
-                self._names = sorted(results)
-                for name in self._names:
-                    tracer.output(tracing.convert(results[name]))
-            self._program = tracer.program()
-        except TypeError:  # a metric of the user's computes its result with NumPy or Python
-            self._is_eager = True
+        if not self._is_ready:
+            self._prepare()
+        if self._program is not None:
+            return dict(zip(self._names, self._program.read_numbers(), strict=True))
+        values = self._model.get_metrics_result()
+        return {name: _number(values[name]) for name in sorted(values)}
 
 
 def _number(value: Any) -> Any:
@@ -103,6 +120,7 @@ class EpochLoop:
         self._order: np.ndarray | None = None
         self._outputs: list[Any] = []
         self._warned = False
+        self._is_prepared = False
         self._epoch = 0
 
     # ---- the three loops
@@ -119,7 +137,7 @@ class EpochLoop:
         logs: dict[str, Any] = {}
         for epoch in range(initial_epoch, self.epochs):
             self._epoch = epoch
-            model.reset_metrics()
+            model._trainer_results.reset()
             callbacks.on_epoch_begin(epoch)
             self._run()
             logs = model._trainer_results.read()
@@ -136,7 +154,7 @@ class EpochLoop:
     def evaluate(self) -> dict[str, float]:
         self._prepare()
         self.callbacks.on_test_begin()
-        self.model.reset_metrics()
+        self.model._trainer_results.reset()
         self._next_batch = 0
         self._run()
         logs = self.model._trainer_results.read()
@@ -163,13 +181,12 @@ class EpochLoop:
     def _who(self) -> str:
         return {"train": "fit()", "test": "evaluate()", "predict": "predict()"}[self.mode]
 
-    def _wants_batches(self) -> bool:
-        return bool(getattr(self.callbacks, f"wants_{self.mode}_batches"))
-
     def _prepare(self) -> None:
         """Trace the programs and look at the ids before anything changes."""
-        if not isinstance(self.source, ArraySource):
+        self._wants_batches = bool(getattr(self.callbacks, f"wants_{self.mode}_batches"))
+        if self._is_prepared or not isinstance(self.source, ArraySource):
             return
+        self._is_prepared = True
         rows, batch = self.source.rows, min(self.source.batch_size, max(self.source.rows, 1))
         if rows == 0:
             raise ValueError(f"{self._who}: x has no rows.")
@@ -177,7 +194,8 @@ class EpochLoop:
         self._main = self._step_for(batch)
         rest = rows % batch
         self._tail = self._step_for(rest) if rest else None
-        self._main.check_ids(self.source.columns, self._who)
+        self._columns = leaves(self.source.x) if self.mode == "predict" else self.source.columns
+        self._main.check_ids(self._columns, self._who)
 
     def _step_for(self, rows: int) -> Step:
         parts = self.source.batch_of(rows)
@@ -202,9 +220,8 @@ class EpochLoop:
         before, after = self._hooks(first)
         done, stopped = _core.run_epoch(
             self._main.program, self._tail.program if self._tail else None,
-            source.columns if self.mode != "predict" else leaves(source.x),
-            source.rows, self._batch, self._order if source.shuffle else None, first, last,
-            before, after, self._wants_batches(), _PROGRESS_MS, self.mode == "train" and not self._warned,
+            self._columns, source.rows, self._batch, self._order if source.shuffle else None, first, last,
+            before, after, self._wants_batches, _PROGRESS_MS, self.mode == "train" and not self._warned,
             self._report_nonfinite if self.mode == "train" else None, sinks,
         )  # fmt: skip
         self._next_batch = 0 if last >= batches else last
@@ -227,7 +244,7 @@ class EpochLoop:
     def _hooks(self, first: int) -> tuple[Callable[[int], Any] | None, Callable[[int], Any] | None]:
         """What C++ calls before and after batches, if anybody wants it."""
         callbacks, model, mode = self.callbacks, self.model, self.mode
-        if self._wants_batches():
+        if self._wants_batches:
             begin = getattr(callbacks, f"on_{mode}_batch_begin")
             end = getattr(callbacks, f"on_{mode}_batch_end")
 
@@ -251,7 +268,7 @@ class EpochLoop:
 
     def _run_stream(self) -> None:
         source, callbacks, mode, model = self.source, self.callbacks, self.mode, self.model
-        wants = self._wants_batches()
+        wants = self._wants_batches
         done = 0
         for batch in source.epoch(self.steps):
             if wants:

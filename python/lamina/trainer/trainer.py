@@ -16,7 +16,7 @@ from lamina import structure, tracing
 from lamina.trainer import arguments
 from lamina.trainer.compiled import CompileLoss, CompileMetrics, check_metric, resolve_loss
 from lamina.trainer.data import ArraySource, class_weights, row_count, source_of, split_validation, to_columns
-from lamina.trainer.loop import EpochLoop, ResultReader, require_compiled
+from lamina.trainer.loop import EpochLoop, MetricState, require_compiled
 from lamina.trainer.step import LogVariables, Step, StepCache, key_of, symbolic_inputs
 
 
@@ -33,7 +33,7 @@ class Trainer:
         self.run_eagerly = False
         self._trainer_steps = StepCache()
         self._trainer_predict: dict[Any, Any] = {}
-        self._trainer_results = ResultReader(self)
+        self._trainer_results = MetricState(self)
         self._trainer_logs = LogVariables()
         self._trainer_loss: CompileLoss | None = None
         self._trainer_metrics: CompileMetrics | None = None
@@ -259,7 +259,11 @@ class Trainer:
         """The program for batches like these (x, y, sample_weight)."""
         key = key_of(mode, parts)
         step = self._trainer_steps.find(key)
-        return step or self._trainer_steps.add(key, self._trace(mode, parts))
+        if step is None:
+            step = self._trainer_steps.add(key, self._trace(mode, parts))
+            if mode != "predict":
+                self._trainer_results.clear()  # the trace may have made metrics
+        return step
 
     def _trace(self, mode: str, parts: tuple[Any, ...]) -> Step:
         with tracing.Tracer() as tracer:
@@ -482,9 +486,9 @@ class Trainer:
         x, y = to_columns(x, "x"), to_columns(y, "y")
         weight = to_columns(sample_weight, "sample_weight")
         row_count(who, x=x, y=y, sample_weight=weight)
-        self.reset_metrics()
         parts = (x, y, weight)
         step = self._step(mode, parts)
+        self._trainer_results.reset()
         columns = [leaf for leaf in structure.flatten(parts) if leaf is not None]
         step.check_ids(columns, who)
         step.program(columns)

@@ -1,0 +1,164 @@
+// What one step of a recurrent layer does to one row of the batch, forward and backward. Internal
+// to kernels/rnn.cpp.
+#pragma once
+
+#include "kernels/rnn.h"
+#include "kernels/vec.h"
+
+#define LAMINA_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace lamina::rnn {
+
+// ---- Activations on vectors, looked up. Not inlined: a cell would hold dozens of copies.
+template <class T>
+[[gnu::noinline]] Vec<T> activate(CellActivation kind, Vec<T> x) {
+  const Vec<T> zero{}, one = broadcast<T>(1);
+  switch (kind) {
+    case CellActivation::linear:
+      return x;
+    case CellActivation::relu:
+      return at_least(x, zero);
+    case CellActivation::sigmoid:
+      return sigmoid(x);
+    case CellActivation::tanh:
+      return tanh(x);
+    case CellActivation::hard_sigmoid:
+      return at_most(at_least(x + T(3), zero), broadcast<T>(6)) / T(6);
+    case CellActivation::softsign:
+      return x / (one + abs(x));
+    case CellActivation::softplus:
+      return softplus(x);
+    case CellActivation::elu:
+      return select(x > zero, x, expm1(x));
+  }
+  return x;
+}
+
+// The derivative, from the result.
+template <class T>
+[[gnu::noinline]] Vec<T> derivative(CellActivation kind, Vec<T> y) {
+  const Vec<T> zero{}, one = broadcast<T>(1);
+  switch (kind) {
+    case CellActivation::linear:
+      return one;
+    case CellActivation::relu:
+      return select(y > zero, one, zero);
+    case CellActivation::sigmoid:
+      return y * (one - y);
+    case CellActivation::tanh:
+      return one - y * y;
+    case CellActivation::hard_sigmoid:
+      return select((y > zero) & (y < one), broadcast<T>(T(1) / T(6)), zero);
+    case CellActivation::softsign: {
+      const Vec<T> slack = one - abs(y);
+      return slack * slack;
+    }
+    case CellActivation::softplus:
+      return -expm1(-y);
+    case CellActivation::elu:
+      return select(y > zero, one, y + one);
+  }
+  return one;
+}
+
+// The activations of a cell: those that everybody uses are compiled into it.
+template <class T>
+struct UsualActivations {
+  static LAMINA_INLINE Vec<T> activate(Vec<T> x) { return tanh(x); }
+  static LAMINA_INLINE Vec<T> gate(Vec<T> x) { return sigmoid(x); }
+  static LAMINA_INLINE Vec<T> activate_slope(Vec<T> y) { return T(1) - y * y; }
+  static LAMINA_INLINE Vec<T> gate_slope(Vec<T> y) { return y * (T(1) - y); }
+};
+template <class T>
+struct ChosenActivations {
+  CellActivation activation, recurrent;
+  Vec<T> activate(Vec<T> x) const { return rnn::activate<T>(activation, x); }
+  Vec<T> gate(Vec<T> x) const { return rnn::activate<T>(recurrent, x); }
+  Vec<T> activate_slope(Vec<T> y) const { return derivative<T>(activation, y); }
+  Vec<T> gate_slope(Vec<T> y) const { return derivative<T>(recurrent, y); }
+};
+
+// body(offset, load, store) for every vector of a row of n; the last one may be partial.
+template <class T, class Body>
+LAMINA_INLINE void each_vector(Dim n, const Body& body) {
+  Dim j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>)
+    body(
+        j, [](const T* p) LAMINA_INLINE_LAMBDA { return load<T>(p); },
+        [](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store<T>(p, v); });
+  const int left = static_cast<int>(n - j);
+  if (left > 0)
+    body(
+        j, [left](const T* p) LAMINA_INLINE_LAMBDA { return load_n<T>(p, left); },
+        [left](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store_n<T>(p, v, left); });
+}
+
+// ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
+// product; `h` and `c` are the state.
+template <class T, class Activations>
+struct Lstm {
+  static constexpr Dim kGates = 4;
+  static constexpr bool kHasCell = true;
+  Activations a;
+
+  // `gates` receives i, f, c, o, and may be z. Null: not wanted.
+  void forward(Dim n, const T* z, const T* r, T* h, T* c, T* gates) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const auto pre = [&](int gate) LAMINA_INLINE_LAMBDA {
+        return get(z + gate * n + j) + get(r + gate * n + j);
+      };
+      const Vec<T> i = a.gate(pre(0));
+      const Vec<T> f = a.gate(pre(1));
+      const Vec<T> g = a.activate(pre(2));
+      const Vec<T> o = a.gate(pre(3));
+      const Vec<T> cell = f * get(c + j) + i * g;
+      put(c + j, cell);
+      put(h + j, o * a.activate(cell));
+      if (gates == nullptr) return;
+      put(gates + j, i);
+      put(gates + n + j, f);
+      put(gates + 2 * n + j, g);
+      put(gates + 3 * n + j, o);
+    });
+  }
+
+  // dh is the gradient of this step's h; dc that of its c, replaced by that of the c before.
+  void backward(Dim n, const T* gates, const T* cell, const T* cell_before, const T* dh, T* dc,
+                T* dz) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> i = get(gates + j), f = get(gates + n + j);
+      const Vec<T> g = get(gates + 2 * n + j), o = get(gates + 3 * n + j);
+      const Vec<T> out = a.activate(get(cell + j));
+      const Vec<T> d = get(dh + j);
+      const Vec<T> dcell = get(dc + j) + d * o * a.activate_slope(out);
+      put(dz + j, dcell * g * a.gate_slope(i));
+      put(dz + n + j, dcell * get(cell_before + j) * a.gate_slope(f));
+      put(dz + 2 * n + j, dcell * i * a.activate_slope(g));
+      put(dz + 3 * n + j, d * out * a.gate_slope(o));
+      put(dc + j, dcell * f);
+    });
+  }
+};
+
+template <class T, class Activations>
+struct Simple {
+  static constexpr Dim kGates = 1;
+  static constexpr bool kHasCell = false;
+  Activations a;
+
+  void forward(Dim n, const T* z, const T* r, T* h, T*, T* gates) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> out = a.activate(get(z + j) + get(r + j));
+      put(h + j, out);
+      if (gates != nullptr) put(gates + j, out);
+    });
+  }
+
+  void backward(Dim n, const T* gates, const T*, const T*, const T* dh, T*, T* dz) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      put(dz + j, get(dh + j) * a.activate_slope(get(gates + j)));
+    });
+  }
+};
+
+}  // namespace lamina::rnn

@@ -1,0 +1,203 @@
+"""
+The compiled engine: tensors, graphs, programs, epochs.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+import numpy.typing
+
+__all__: list[str] = [
+    "Graph",
+    "Program",
+    "Tensor",
+    "Variable",
+    "compiler",
+    "eager",
+    "eigen_version",
+    "forget_function",
+    "isa",
+    "isa_level",
+    "num_threads",
+    "op_is_differentiable",
+    "op_names",
+    "openmp_runtime",
+    "pack",
+    "register_function",
+    "run_epoch",
+    "set_num_threads",
+    "shuffled_order",
+    "version",
+]
+
+class Tensor:
+    """
+    Numbers in aligned memory; shares it with NumPy both ways.
+    """
+    def __init__(self, array: numpy.ndarray) -> None:
+        """
+        A tensor on the array's memory, without a copy.
+        """
+    def clone(self) -> Tensor: ...
+    def to_numpy(self) -> numpy.ndarray:
+        """
+        The values, without a copy.
+        """
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int | None, ...]: ...
+    @property
+    def size(self) -> int: ...
+
+class Variable:
+    """
+    State that a step reads and assigns.
+    """
+    def __init__(self, name: str, value: Tensor) -> None: ...
+    def assign(self, value: Tensor) -> None: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int | None, ...]: ...
+    @property
+    def value(self) -> Tensor:
+        """
+        The current value; shares memory.
+        """
+
+class Graph:
+    """
+    The op graph of one traced function.
+    """
+    def __init__(self) -> None: ...
+    def assign(
+        self,
+        variable: typing.SupportsInt | typing.SupportsIndex,
+        value: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def constant(self, value: Tensor) -> int: ...
+    def emit(
+        self,
+        op: str,
+        inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        attrs: dict,
+        origin: str,
+    ) -> list[int]: ...
+    def find_nonfinite(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> typing.Any:
+        """
+        (op, origin) of the first value that is not finite, or None.
+        """
+    def gradients(
+        self,
+        loss: typing.SupportsInt | typing.SupportsIndex,
+        wrt: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> list[int | None]: ...
+    def input(self, dtype: str, shape: collections.abc.Iterable) -> int: ...
+    def mark_seam(self) -> None:
+        """
+        Nodes added from here on change state.
+        """
+    def node_count(self) -> int: ...
+    def output(self, id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def producer(self, id: typing.SupportsInt | typing.SupportsIndex) -> typing.Any:
+        """
+        (op, attrs, inputs) of the node that makes a value, or None.
+        """
+    def spec(
+        self, id: typing.SupportsInt | typing.SupportsIndex
+    ) -> tuple[str, tuple[int | None, ...]]: ...
+    def text(self) -> str: ...
+    def variable(self, variable: Variable) -> int: ...
+
+class Program:
+    """
+    A graph made ready to run.
+    """
+    def __call__(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list:
+        """
+        Run once: arrays in, new arrays out.
+        """
+    def __init__(self, graph: Graph, fuse: bool = True, reuse: bool = True) -> None: ...
+    @property
+    def arena_bytes(self) -> int: ...
+    @property
+    def input_bounds(self) -> list[int]:
+        """
+        Smallest exclusive bound that an op demands of each input as an index, or -1.
+        """
+    @property
+    def step_count(self) -> int: ...
+    @property
+    def steps(self) -> list:
+        """
+        (op, origin, inputs, outputs, flops) of each step.
+        """
+    @property
+    def text(self) -> str: ...
+
+def compiler() -> str: ...
+def eager(op: str, inputs: collections.abc.Sequence[Tensor], attrs: dict) -> list[Tensor]:
+    """
+    Run one op now.
+    """
+
+def eigen_version() -> str: ...
+def forget_function(id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def isa() -> str:
+    """
+    Level the loaded engine was compiled for.
+    """
+
+def isa_level() -> int: ...
+def num_threads() -> int:
+    """
+    Threads the next step may use.
+    """
+
+def op_is_differentiable(name: str) -> bool: ...
+def op_names() -> list[str]: ...
+def openmp_runtime() -> str: ...
+def pack(variables: collections.abc.Sequence[Variable], name: str) -> Variable:
+    """
+    Move variables of one dtype into one buffer; returns the whole of it.
+    """
+
+def register_function(function: typing.Any) -> int:
+    """
+    An id for the op py_call.
+    """
+
+def run_epoch(
+    main: Program,
+    tail: Program,
+    columns: collections.abc.Sequence[numpy.ndarray],
+    rows: typing.SupportsInt | typing.SupportsIndex,
+    batch: typing.SupportsInt | typing.SupportsIndex,
+    order: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None = None,
+    first_batch: typing.SupportsInt | typing.SupportsIndex = 0,
+    last_batch: typing.SupportsInt | typing.SupportsIndex = -1,
+    before: typing.Any = None,
+    after: typing.Any = None,
+    every_batch: bool = False,
+    interval_ms: typing.SupportsFloat | typing.SupportsIndex = 50.0,
+    watch_loss: bool = False,
+    on_nonfinite: typing.Any = None,
+    sinks: collections.abc.Sequence[numpy.ndarray | None] = [],
+) -> tuple:
+    """
+    Run the batches of an epoch; returns (batches run, stopped by a hook).
+    """
+
+def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def shuffled_order(
+    rows: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    epoch: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def version() -> str: ...

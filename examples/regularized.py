@@ -3,24 +3,26 @@
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from tensorflow import keras
-from tensorflow.keras import layers, regularizers
+from tensorflow.keras.callbacks import EarlyStopping
+from tensorflow.keras.layers import Dense, Dropout, Input
+from tensorflow.keras.models import Sequential
+from tensorflow.keras.regularizers import l2
 
 x, y = load_breast_cancer(return_X_y=True)
 x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.25, random_state=0)
 scaler = StandardScaler().fit(x_train)
 x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
 
-model = keras.Sequential(
+model = Sequential(
     [
-        keras.Input(shape=(30,)),
-        layers.Dense(64, activation="relu", kernel_regularizer=regularizers.l2(0.01)),
-        layers.Dropout(0.5),
-        layers.Dense(1, activation="sigmoid"),
+        Input(shape=(30,)),
+        Dense(64, activation="relu", kernel_regularizer=l2(0.01)),
+        Dropout(0.5),
+        Dense(1, activation="sigmoid"),
     ]
 )
 model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
-stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
+stop = EarlyStopping(patience=5, restore_best_weights=True)
 model.fit(
     x_train, y_train, epochs=50, batch_size=32, verbose=2, validation_split=0.2, callbacks=[stop]
 )

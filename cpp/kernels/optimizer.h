@@ -77,26 +77,26 @@ struct RmsProp {
 };
 
 // Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
-// may be the same; the gradient follows the states in `in`.
+// may be the same; `gradient` points to the one of element `begin`.
 template <class T, class Rule>
-void sweep(const Rule& rule, void* const* in, void* const* out, std::int64_t begin,
-           std::int64_t end) {
+void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradient,
+           std::int64_t begin, std::int64_t end) {
   constexpr std::size_t kStates = Rule::kStates;
-  const T* from[kStates + 1];
+  const T* from[kStates];
   T* to[kStates];
-  for (std::size_t k = 0; k <= kStates; ++k) from[k] = static_cast<const T*>(in[k]);
+  for (std::size_t k = 0; k < kStates; ++k) from[k] = static_cast<const T*>(in[k]);
   for (std::size_t k = 0; k < kStates; ++k) to[k] = static_cast<T*>(out[k]);
   States<T, kStates> s;
   std::int64_t i = begin;
   for (; i + kLanes<T> <= end; i += kLanes<T>) {
     for (std::size_t k = 0; k < kStates; ++k) s[k] = load<T>(from[k] + i);
-    rule(s, load<T>(from[kStates] + i));
+    rule(s, load<T>(gradient + (i - begin)));
     for (std::size_t k = 0; k < kStates; ++k) store<T>(to[k] + i, s[k]);
   }
   const int left = static_cast<int>(end - i);
   if (left == 0) return;
   for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, left);
-  rule(s, load_n<T>(from[kStates] + i, left));
+  rule(s, load_n<T>(gradient + (i - begin), left));
   for (std::size_t k = 0; k < kStates; ++k) store_n<T>(to[k] + i, s[k], left);
 }
 

@@ -78,7 +78,7 @@ using Wide = std::conditional_t<std::is_same_v<T, float>, double, T>;
 
 // ---- Rows.
 constexpr Dim kSlice = 4096;
-constexpr Dim kFewElements = 8;  // summed one after the other
+constexpr Dim kFewElements = 32;  // summed in four chains
 
 template <class R, class T>
 LAMINA_INLINE Vec<T> load_or_identity(const T* p, int n) {
@@ -93,9 +93,13 @@ LAMINA_INLINE Vec<T> load_or_identity(const T* p, int n) {
 template <class R, class T>
 __attribute__((noinline)) T reduce_slice(const T* x, Dim n) {
   if (n <= kFewElements) {
-    T total = R::template identity<T>;
-    for (Dim i = 0; i < n; ++i) total = R::combine(total, R::map(x[i]));
-    return total;
+    const T none = R::template identity<T>;
+    T acc[4] = {none, none, none, none};
+    Dim i = 0;
+    for (; i + 4 <= n; i += 4)
+      for (int k = 0; k < 4; ++k) acc[k] = R::combine(acc[k], R::map(x[i + k]));
+    for (int k = 0; i < n; ++i, ++k) acc[k] = R::combine(acc[k], R::map(x[i]));
+    return R::combine(R::combine(acc[0], acc[1]), R::combine(acc[2], acc[3]));
   }
   constexpr int kVectors = 256 / kVecBytes;
   constexpr Dim kStep = kVectors * kLanes<T>;

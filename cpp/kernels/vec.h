@@ -228,7 +228,7 @@ LAMINA_INLINE Vec<float> expm1(Vec<float> x) {
   const F p = exp_tail(a.r) * (a.r * a.r) + a.r;
   const F s = pow2(a.n - 1);  // half the scale: 2^128 is no float
   const F y = (s * p + (s - 0.5f)) * 2.f;
-  return select(x == 0.f, x, y);
+  return select(abs(x) < 1e-8f, x, y);
 }
 
 LAMINA_INLINE Vec<float> log(Vec<float> x) {
@@ -256,7 +256,7 @@ LAMINA_INLINE Vec<float> log1p(Vec<float> x) {
   const F u = x + 1.f;
   const F lost = (x - (u - 1.f)) / u;  // what rounding 1 + x cut off, to first order
   const F y = log(u) + select((u > 0.f) & (u < std::numeric_limits<float>::infinity()), lost, F{});
-  return select(x == 0.f, x, y);
+  return select(abs(x) < 1e-8f, x, y);
 }
 
 LAMINA_INLINE Vec<float> sigmoid(Vec<float> x) { return 1.f / (1.f + exp(-x)); }

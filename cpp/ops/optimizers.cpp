@@ -1,6 +1,13 @@
 // Optimizer updates: one sweep over the parameters and their slots. Inputs are the states (the
 // parameter first), then the gradient, the learning rate (0-d) and, for Adam, the step number from
 // zero (0-d int64); output i is the new value of state i. Keras's arithmetic.
+//
+// Row-sparse gradients: the attribute `sparse` lists (begin, rows, width) of embedding tables that
+// lie in the flat parameter and have no gradient in the flat one. Their gradients come as pairs of
+// further inputs, ids and rows; the graph pass `fuse` arranges that. Every row is still updated, as
+// Keras does, but a row that no id names costs no gradient.
+#include <algorithm>
+
 #include "base/parallel.h"
 #include "kernels/optimizer.h"
 #include "ops/op.h"
@@ -19,8 +26,22 @@ struct Layout {
   std::size_t count() const { return states + 2 + (has_step ? 1 : 0); }
 };
 
+struct Table {
+  Dim begin, rows, width, ids;  // in elements; ids: how many
+};
+
+std::vector<Table> tables_of(std::span<const Spec> in, const Attrs& attrs) {
+  const std::vector<std::int64_t> list = attr_ints(attrs, "sparse", {});
+  std::vector<Table> tables;
+  const std::size_t first = in.size() - list.size() / 3 * 2;
+  for (std::size_t i = 0; i < list.size() / 3; ++i)
+    tables.push_back({list[3 * i], list[3 * i + 1], list[3 * i + 2],
+                      element_count(in[first + 2 * i].shape)});
+  return tables;
+}
+
 std::vector<Spec> infer_update(const InferArgs& a, const Layout& at) {
-  require_count(a, at.count());
+  require_count(a, at.count() + attr_ints(a.attrs, "sparse", {}).size() / 3 * 2);
   require_floating(a[0], "the parameter");
   for (std::size_t i = 1; i <= at.lr(); ++i) require_same_dtype(a[0], a[i]);
   for (std::size_t i = 1; i <= at.gradient(); ++i)
@@ -45,16 +66,87 @@ double read_fraction(const Attrs& attrs, const char* name, double fallback, bool
               to_string(Attr(value)));
 }
 
+// The ids of each row of a table, as chains in the order of the ids: head[row], then next[id].
+struct Chains {
+  std::int32_t *head, *next;
+  Chains(std::byte* scratch, const Table& t)
+      : head(reinterpret_cast<std::int32_t*>(scratch)), next(head + t.rows) {}
+  static std::size_t bytes(const Table& t) {
+    return static_cast<std::size_t>(t.rows + t.ids) * sizeof(std::int32_t);
+  }
+  template <class Index>
+  void build(const Index* ids, const Table& t) {
+    std::fill_n(head, t.rows, -1);
+    for (Dim i = t.ids - 1; i >= 0; --i) {
+      if (ids[i] < 0 || ids[i] >= t.rows) continue;  // noted as a failure by the lookup
+      next[i] = head[ids[i]];
+      head[ids[i]] = static_cast<std::int32_t>(i);
+    }
+  }
+};
+
+// Updates the rows of one table; duplicate ids are summed in order.
+template <class T, class Rule>
+void sweep_table(const Rule& rule, const Run& r, const Table& t, const Chains& chains,
+                 const T* d_rows) {
+  const Dim grain = std::max<Dim>(1, kGrain / std::max<Dim>(t.width, 1));
+  parallel_for(t.rows, grain, [&](Dim begin, Dim end) {
+    T* gradient = workspace<T>(0, static_cast<std::size_t>(2 * t.width));
+    T* zero = gradient + t.width;
+    std::fill_n(zero, t.width, T(0));
+    for (Dim row = begin; row < end; ++row) {
+      const Dim at = t.begin + row * t.width;
+      if (chains.head[row] < 0) {
+        optimizer::sweep<T>(rule, r.ins, r.outs, zero, at, at + t.width);
+        continue;
+      }
+      std::copy_n(d_rows + chains.head[row] * t.width, t.width, gradient);
+      for (std::int32_t i = chains.next[chains.head[row]]; i >= 0; i = chains.next[i])
+        for (Dim k = 0; k < t.width; ++k) gradient[k] += d_rows[i * t.width + k];
+      optimizer::sweep<T>(rule, r.ins, r.outs, gradient, at, at + t.width);
+    }
+  });
+}
+
 // A kernel that sweeps with the rule that make_rule(run) returns: scalars are read once a call.
 template <class T, class MakeRule>
 Bound sweeping(const BindArgs& a, double cost, const MakeRule& make_rule) {
   const Dim n = element_count(a.in[0].shape);
-  const auto run = [n, make_rule](const Run& r) {
+  const std::size_t states = a.out.size();
+  const std::vector<Table> tables = tables_of(a.in, a.attrs);
+  const std::size_t first_table = a.in.size() - 2 * tables.size();
+  const DType ids_dtype = tables.empty() ? DType::i32 : a.in[first_table].dtype;
+  std::size_t scratch = 0;
+  for (const Table& t : tables) scratch = std::max(scratch, Chains::bytes(t));
+  const auto run = [=](const Run& r) {
     const auto rule = make_rule(r);
-    parallel_for(n, kGrain,
-                 [&](Dim begin, Dim end) { optimizer::sweep<T>(rule, r.ins, r.outs, begin, end); });
+    const T* gradient = r.in<T>(states);
+    const auto dense = [&](Dim from, Dim to) {
+      parallel_for(to - from, kGrain, [&](Dim begin, Dim end) {
+        optimizer::sweep<T>(rule, r.ins, r.outs, gradient + from + begin, from + begin, from + end);
+      });
+    };
+    Dim at = 0;
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      const Table& t = tables[i];
+      dense(at, t.begin);
+      Chains chains(r.scratch, t);
+      with_index(ids_dtype, [&](auto tag) { chains.build(r.in<decltype(tag)>(first_table + 2 * i), t); });
+      sweep_table<T>(rule, r, t, chains, r.in<T>(first_table + 2 * i + 1));
+      at = t.begin + t.rows * t.width;
+    }
+    dense(at, n);
   };
-  return {.run = run, .flops = cost * static_cast<double>(n)};
+  return {.run = run, .scratch_bytes = scratch, .flops = cost * static_cast<double>(n)};
+}
+
+// ---- unfilled(shape, dtype): a buffer that nobody writes. Stands in a pack for a gradient that the
+// update takes as rows.
+std::vector<Spec> infer_unfilled(const InferArgs& a) {
+  return {{parse_dtype(attr_str(a.attrs, "dtype", "float32")), attr_ints(a.attrs, "shape")}};
+}
+Bound bind_unfilled(const BindArgs&) {
+  return {.run = [](const Run&) {}};
 }
 
 // ---- SGD.
@@ -192,6 +284,7 @@ const Register registered{
      .traits = kUpdate,
      .infer = infer_adam<true>,
      .bind = bind_adam<true>},
+    {.name = "unfilled", .traits = kRandom, .infer = infer_unfilled, .bind = bind_unfilled},
     {.name = "rmsprop_update", .traits = kUpdate, .infer = infer_rmsprop, .bind = bind_rmsprop},
 };
 

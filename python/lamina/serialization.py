@@ -192,7 +192,7 @@ def serialize_keras_object(obj: Any) -> Any:
         ends = (serialize_keras_object(end) for end in (obj.start, obj.stop, obj.step))
         return {
             "class_name": "__slice__",
-            "config": dict(zip(("start", "stop_", "step"), ends, strict=True)),
+            "config": dict(zip(("start", "stop", "step"), ends, strict=True)),
         }
     if isinstance(obj, KerasTensor):
         operation, node_index, tensor_index = obj.history
@@ -363,7 +363,7 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "__ellipsis__": lambda config: Ellipsis,
     "__slice__": lambda config: slice(
         _deserialize(config["start"]),
-        _deserialize(config.get("stop_", config.get("stop"))),
+        _deserialize(config["stop"]),
         _deserialize(config["step"]),
     ),
     "__numpy__": lambda config: np.array(config["value"], dtype=config["dtype"]),

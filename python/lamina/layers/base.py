@@ -363,19 +363,41 @@ class Layer(LayerState):
         outer = (context.training, context.loss_owners)
         if is_entry:
             self._start_losses()
+        outer_path = names.scope.path
+        if self._path is None:
+            self._path = names.join_path(outer_path, self.name)
+        names.scope.path = self._path
         context.training = training
         context.depth += 1
         try:
-            with self._name_scope(), tracing.origin(self._path or self.name):
-                outputs = self.call(*args, **kwargs)
-                if self.activity_regularizer is not None:
-                    for output in structure.iterate(outputs):
-                        self.add_loss(self.activity_regularizer(output))
-                self._pass_mask(call.first(args, kwargs), outputs)
+            if not tracing.is_tracing():
+                return self._compute(call, args, kwargs)
+            with tracing.origin(self._path):
+                return self._compute(call, args, kwargs)
+        except ValueError as error:
+            self._name_in(error)
+            raise
         finally:
+            names.scope.path = outer_path
             context.depth -= 1
             context.training, context.loss_owners = outer
+
+    def _compute(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outputs = self.call(*args, **kwargs)
+        if self.activity_regularizer is not None:
+            for output in structure.iterate(outputs):
+                self.add_loss(self.activity_regularizer(output))
+        self._pass_mask(call.first(args, kwargs), outputs)
         return outputs
+
+    def _name_in(self, error: ValueError) -> None:
+        """Say in which layer an error arose, unless an inner layer or the message does."""
+        if getattr(error, "names_layer", False):
+            return
+        text = str(error)
+        if self.name not in text:
+            error.args = (f"{self.name} ({type(self).__name__}): {text}",)
+        error.names_layer = True  # type: ignore[attr-defined]
 
     def _start_losses(self) -> None:
         """Drop what the previous outermost call added to the losses."""
@@ -687,7 +709,8 @@ def _recorded(build: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             self._is_building = False
         bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
-        self._build_shapes = dict(list(bound.items())[1:])
+        shapes = list(bound.items())[1:]
+        self._build_shapes = {name: shape for name, shape in shapes if shape is not None}
         self.built = True
         self._is_locked = not self._is_open_after_build
         return None

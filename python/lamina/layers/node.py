@@ -123,11 +123,23 @@ class OpCall:
     def serialized_form(self) -> dict[str, Any]:
         """Return the config a saved model holds for this operation."""
         return {
-            "module": "keras.ops",
+            "module": f"keras.src.ops.{self._keras_module()}",
             "class_name": self.type_name,
-            "config": {"name": self.name},
+            "config": {"name": self.name, **self.settings()},
             "registered_name": self.type_name,
         }
+
+    def settings(self) -> dict[str, Any]:
+        """Return the plain keyword arguments of the use; files keep them in the config."""
+        kwargs = self._inbound_nodes[0].kwargs if self._inbound_nodes else self._settings
+        return {name: value for name, value in kwargs.items() if not has_symbolic(value)}
+
+    def _keras_module(self) -> str:
+        """Return where Keras keeps the op of this name."""
+        if self.function.__name__ in ("cast", "shape", "slice", "slice_update", "stop_gradient"):
+            return "core"
+        is_nn = self.function.__module__.endswith(("nn", "normalization", "convolution"))
+        return "nn" if is_nn else "numpy"
 
     def __repr__(self) -> str:
         return f"<Operation {self.name} ({self.type_name})>"

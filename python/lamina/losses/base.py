@@ -31,6 +31,12 @@ def squeeze_or_expand(x1: Any, x2: Any) -> tuple[Any, Any]:
     return x1, x2
 
 
+def _spread_last(weights: Any, rank: int) -> Any:
+    """Give weights trailing axes of size 1 up to `rank`, so that they broadcast over samples."""
+    places = list(range(len(weights.shape), rank))
+    return ops.expand_dims(weights, places) if places else weights
+
+
 def apply_mask(sample_weight: Any, mask: Any, dtype: str, reduction: str | None) -> Any:
     """Return the weights that leave out the masked elements.
 
@@ -45,7 +51,7 @@ def apply_mask(sample_weight: Any, mask: Any, dtype: str, reduction: str | None)
     if sample_weight is None:
         return mask
     sample_weight, mask = squeeze_or_expand(ops.cast(sample_weight, dtype), mask)
-    return sample_weight * mask
+    return _spread_last(sample_weight, len(mask.shape)) * mask
 
 
 def reduce_weighted(
@@ -64,10 +70,8 @@ def reduce_weighted(
     if sample_weight is not None:
         sample_weight = ops.cast(sample_weight, values.dtype)
         values, sample_weight = squeeze_or_expand(values, sample_weight)
-        missing = len(values.shape) - len(sample_weight.shape)
-        if missing > 0:
-            places = list(range(len(sample_weight.shape), len(values.shape)))
-            sample_weight = ops.expand_dims(sample_weight, places)
+        if sample_weight.shape:
+            sample_weight = _spread_last(sample_weight, len(values.shape))
         values = values * sample_weight
     if reduction in (None, "none") or values.shape == ():
         return values

@@ -221,7 +221,7 @@ class MeanMetricWrapper(Mean):
         """Take one batch into account."""
         mask = getattr(y_pred, "mask", None)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
-        if sample_weight is not None and mask is not None:
+        if mask is not None:
             sample_weight = apply_mask(sample_weight, mask, self.dtype, "sum")
         super().update_state(values, sample_weight)
 

@@ -149,9 +149,10 @@ class _Counting(Metric):
         self.thresholds = standard_thresholds(owner, thresholds, default)
         self._kinds = tuple(kinds)
         for kind in kinds:
-            object.__setattr__(
-                self, kind, self.add_variable((len(self.thresholds),), name=kind)
-            )  # fmt: skip
+            # Keras calls the variable of a lone count its accumulator.
+            variable_name = "accumulator" if len(kinds) == 1 else kind
+            variable = self.add_variable((len(self.thresholds),), name=variable_name)
+            object.__setattr__(self, kind, variable)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take one batch into account.

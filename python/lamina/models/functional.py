@@ -28,6 +28,8 @@ class Functional(Model):
         ValueError: when the outputs do not depend on the inputs alone.
     """
 
+    _not_children = Model._not_children | {"_owner"}
+
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
         _check_symbolic(inputs, "inputs")
@@ -46,6 +48,12 @@ class Functional(Model):
         self.built = True
         if trainable is not None and not trainable:
             self.trainable = False
+
+    @property
+    def _shown_as(self) -> str:
+        """How messages call the model; inside a Sequential, that is what the user knows."""
+        owner = self.__dict__.get("_owner", self)
+        return f"{owner.name} ({type(owner).__name__})"
 
     # What the model is made of
 
@@ -124,7 +132,7 @@ class Functional(Model):
         flat = self._in_order(inputs)
         if len(flat) != len(self.inputs):
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): expected {len(self.inputs)} inputs "
+                f"{self._shown_as}: expected {len(self.inputs)} inputs "
                 f"{self.input_names}, got {len(flat)}."
             )
         return [
@@ -144,7 +152,7 @@ class Functional(Model):
         missing = [key for key in keys if key not in inputs]
         if missing:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): no data for input {missing[0]!r}. The model "
+                f"{self._shown_as}: no data for input {missing[0]!r}. The model "
                 f"has inputs {keys}, got {list(inputs)}."
             )
         extra = [key for key in inputs if key not in keys]
@@ -182,7 +190,7 @@ class Functional(Model):
             else f"expected shape={wanted}, found shape={shape}"
         )
         raise ValueError(
-            f"{self.name} ({type(self).__name__}): {problem}.\n"
+            f"{self._shown_as}: {problem}.\n"
             f"  Input {place.history[0].name!r} has shape {shape}, the model was made for {wanted}."
         )
 
@@ -237,9 +245,11 @@ class Functional(Model):
                 form["config"]["keras_history"][1] = _kept_index(leaf, kept)
             return form
 
+        in_config = node.operation.settings() if isinstance(node.operation, OpCall) else {}
+        kwargs = {key: value for key, value in node.kwargs.items() if key not in in_config}
         return {
             "args": [structure.map_structure(describe, argument) for argument in node.args],
-            "kwargs": structure.map_structure(describe, node.kwargs),
+            "kwargs": structure.map_structure(describe, kwargs),
         }
 
     @classmethod

@@ -36,6 +36,8 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
             counts[name] = index + 1
             args = _with_tensors(node.get("args", ()), made)
             kwargs = _with_tensors(node.get("kwargs", {}), made)
+            if getattr(operations[name], "type_name", "") == "GetItem":
+                args = (args[0], _as_key(args[1]))
             made[name, index] = structure.flatten(operations[name](*args, **kwargs))
         if len(waiting) == len(pending):
             raise ValueError(f"Cannot connect layer {waiting[0][0]!r}: the config has no source.")
@@ -74,6 +76,11 @@ def _recorded_op(form: dict[str, Any]) -> OpCall:
         if key not in ("name", "dtype")
     }
     return OpCall(getattr(ops, name), form["name"], settings)
+
+
+def _as_key(key: Any) -> Any:
+    """Return an index as it was written: JSON turns its tuple into a list."""
+    return tuple(key) if isinstance(key, list) else key
 
 
 def _is_tensor(value: Any) -> bool:

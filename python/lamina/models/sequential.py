@@ -26,7 +26,7 @@ class Sequential(Model):
     >>> model = Sequential([Input((4,)), Dense(3, activation="relu"), Dense(1)])
     """
 
-    _not_children = Model._not_children | {"_functional"}
+    _not_children = Model._not_children | {"_functional", "_owner"}
 
     def __init__(
         self,
@@ -128,7 +128,8 @@ class Sequential(Model):
         inputs = outputs = self._stack[0].output
         for layer in self._stack[1:]:
             outputs = layer(outputs)
-        self._functional = Functional(inputs, outputs, name=self.name)
+        self._functional = Functional(inputs, outputs)
+        self._functional.__dict__["_owner"] = self
 
     # The functional model behind
 

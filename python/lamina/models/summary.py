@@ -56,7 +56,7 @@ def summary_text(
     rows: list[list[str]] = []
     for layer in layers[first:last]:
         rows += _rows_of(layer, 0, relevant, is_chain, expand_nested, show_trainable)
-    table = _render(titles, alignments, rows, _column_widths(ends, length))
+    table = _render(titles, alignments, rows, _column_widths(ends[: len(titles)], length))
     return "\n".join([f'Model: "{model.name}"', *table, *_totals(model), ""])
 
 
@@ -230,22 +230,19 @@ def _render(
     def rule(left: str, line: str, middle: str, right: str) -> str:
         return left + middle.join(line * width for width in widths) + right
 
-    def draw(cells: list[str], bar: str) -> list[str]:
+    def draw(cells: list[str], bar: str, at_bottom: bool = False) -> list[str]:
         columns = [
             [_aligned(text, width - 2, alignment) for text in _wrapped(cell, width - 2)]
             for cell, width, alignment in zip(cells, widths, alignments, strict=True)
         ]
         height = max(len(column) for column in columns)
-        lines = []
-        for i in range(height):
-            texts = [
-                column[i] if i < len(column) else " " * (width - 2)
-                for column, width in zip(columns, widths, strict=True)
-            ]
-            lines.append(bar + bar.join(f" {text} " for text in texts) + bar)
-        return lines
+        for column, width in zip(columns, widths, strict=True):
+            blanks = [" " * (width - 2)] * (height - len(column))
+            column[:] = blanks + column if at_bottom else column + blanks
+        rows_of_text = zip(*columns, strict=True)
+        return [bar + bar.join(f" {text} " for text in texts) + bar for texts in rows_of_text]
 
-    lines = [rule("┏", "━", "┳", "┓"), *draw(titles, "┃"), rule("┡", "━", "╇", "┩")]
+    lines = [rule("┏", "━", "┳", "┓"), *draw(titles, "┃", at_bottom=True), rule("┡", "━", "╇", "┩")]
     for i, row in enumerate(rows):
         if i:
             lines.append(rule("├", "─", "┼", "┤"))

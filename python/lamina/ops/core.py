@@ -122,6 +122,16 @@ def reshape_to(x: Tensor, shape: Sequence[int | None]) -> Tensor:
     return apply("reshape", x, shape=[-1 if d is None else int(d) for d in shape])
 
 
+def size_of(dims: Sequence[int | None]) -> int | None:
+    """Return the product of sizes, None when one of them is not known."""
+    total = 1
+    for d in dims:
+        if d is None:
+            return None
+        total *= d
+    return total
+
+
 def is_tensor(x: Any) -> bool:
     """Whether `x` is a lamina tensor, concrete or symbolic."""
     return isinstance(x, (Tensor, KerasTensor))
@@ -145,12 +155,7 @@ def ndim(x: TensorLike) -> int:
 
 def size(x: TensorLike) -> int | None:
     """Return the number of elements of `x`, None when a size is not known yet."""
-    total = 1
-    for dim in shape(x):
-        if dim is None:
-            return None
-        total *= dim
-    return total
+    return size_of(shape(x))
 
 
 def convert_to_tensor(

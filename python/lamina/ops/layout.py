@@ -24,15 +24,6 @@ from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, symbolic_op
 
 
-def _product(dims: Sequence[int | None]) -> int | None:
-    total = 1
-    for d in dims:
-        if d is None:
-            return None
-        total *= d
-    return total
-
-
 @symbolic_op
 def reshape(x: TensorLike, newshape: int | Sequence[int]) -> Tensor:
     """Return the elements of `x`, in order, with other sizes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 from lamina.ops.core import (
@@ -13,21 +12,13 @@ from lamina.ops.core import (
     normalize_axis,
     promote,
     reshape_to,
+    size_of,
     to_dtype,
     to_float,
 )
 from lamina.ops.layout import permute
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, symbolic_op
-
-
-def _product(dims: Sequence[int | None]) -> int | None:
-    total = 1
-    for d in dims:
-        if d is None:
-            return None
-        total *= d
-    return total
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -87,9 +78,9 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Tensor:
     outer_a = [i for i in range(a.ndim) if i not in inner_a]
     outer_b = [i for i in range(b.ndim) if i not in inner_b]
     sizes_a, sizes_b = [a.shape[i] for i in outer_a], [b.shape[i] for i in outer_b]
-    depth = _product([b.shape[i] for i in inner_b])
-    left = reshape_to(permute(a, outer_a + inner_a), [_product(sizes_a), depth])
-    right = reshape_to(permute(b, inner_b + outer_b), [depth, _product(sizes_b)])
+    depth = size_of([b.shape[i] for i in inner_b])
+    left = reshape_to(permute(a, outer_a + inner_a), [size_of(sizes_a), depth])
+    right = reshape_to(permute(b, inner_b + outer_b), [depth, size_of(sizes_b)])
     return reshape_to(_matmul(left, right), [*sizes_a, *sizes_b])
 
 
@@ -136,7 +127,7 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
     spread_a = list(itertools.chain.from_iterable((d, 1) for d in sizes_a))
     spread_b = list(itertools.chain.from_iterable((1, d) for d in sizes_b))
     y = apply("multiply", reshape_to(a, spread_a), reshape_to(b, spread_b))
-    return reshape_to(y, [_product(pair) for pair in zip(sizes_a, sizes_b, strict=True)])
+    return reshape_to(y, [size_of(pair) for pair in zip(sizes_a, sizes_b, strict=True)])
 
 
 @symbolic_op
@@ -286,7 +277,7 @@ def _contract(
     left = permute(a, [a_labels.index(c) for c in batch + rows + depth])
     right = permute(b, [b_labels.index(c) for c in batch + depth + columns])
     m, k, n = (
-        _product([size[c] for c in group])
+        size_of([size[c] for c in group])
         for size, group in ((size_a, rows), (size_b, depth), (size_b, columns))
     )
     left = reshape_to(left, [*(size_a[c] for c in batch), m, k])

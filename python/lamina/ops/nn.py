@@ -13,6 +13,7 @@ from lamina.ops.core import (
     normalize_axes,
     normalize_axis,
     reshape_to,
+    size_of,
     standardize_dtype,
     to_dtype,
     to_float,
@@ -209,7 +210,8 @@ def _over_axes(op: str, x: TensorLike, axis: Axes) -> Tensor:
     kept = [i for i in range(x.ndim) if i not in axes]
     perm = kept + axes
     moved = permute(x, perm)
-    flat = reshape_to(moved, [*(x.shape[i] for i in kept), None])
+    count = size_of([x.shape[i] for i in axes])
+    flat = reshape_to(moved, [*(x.shape[i] for i in kept), count])
     y = reshape_to(apply(op, flat, axis=flat.ndim - 1), moved.shape)
     return permute(y, [perm.index(i) for i in range(x.ndim)])
 

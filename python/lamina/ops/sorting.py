@@ -15,6 +15,7 @@ from lamina.ops.core import (
     normalize_axis,
     promote,
     reshape_to,
+    size_of,
     to_dtype,
     to_float,
 )
@@ -128,7 +129,8 @@ def quantile(
         raise ValueError(f"quantile: method must be one of {methods}. Got {method!r}.")
     axes = normalize_axes(axis, x.ndim, "quantile")
     kept = [i for i in range(x.ndim) if i not in axes]
-    rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), None])
+    count = size_of([x.shape[i] for i in axes])
+    rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), count])
     rows = sort(rows, -1)
     fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
     picked = [

@@ -22,7 +22,7 @@ from lamina.names import to_snake_case
 
 _SUFFIX = ".weights.h5"
 # Attributes of our own models that hold the same layers once more.
-_INTERNAL = frozenset(("_stack", "_functional", "_operations", "_graph", "operations", "layers"))
+_INTERNAL = frozenset(("_stack", "_functional", "_operations", "_graph", "operations"))
 
 
 def save_weights(
@@ -186,9 +186,8 @@ def _base_names() -> frozenset[str]:
     """Names that every layer or model has, and that are not the user's."""
     from lamina.models import Model
 
-    return frozenset((*dir(Layer), *dir(Model), *vars(Layer(name="any")), *_INTERNAL)) - {
-        "optimizer"
-    }
+    names = frozenset((*dir(Layer), *dir(Model), *vars(Layer(name="any")), *_INTERNAL))
+    return names - {"optimizer", "layers"}  # these two are parts, and Keras visits both by name
 
 
 def _numbered(name: str, used: dict[str, int]) -> str:

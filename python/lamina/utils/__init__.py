@@ -14,11 +14,11 @@ from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.seed import set_random_seed
 from lamina.utils.sequence import pad_sequences
+from lamina.utils.session import clear_session
 
 # Keras offers these under `utils` too; they live where they are made and load when asked for.
 _ELSEWHERE = {
     "CustomObjectScope": "lamina.serialization",
-    "clear_session": "lamina.models",
     "custom_object_scope": "lamina.serialization",
     "deserialize_keras_object": "lamina.serialization",
     "get_custom_objects": "lamina.serialization",
@@ -30,6 +30,7 @@ _ELSEWHERE = {
 
 __all__ = [
     "Progbar",
+    "clear_session",
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_file",

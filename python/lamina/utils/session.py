@@ -1,0 +1,18 @@
+"""Starting afresh in a process that has made models before."""
+
+from __future__ import annotations
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Forget what the process remembers of earlier models: automatic names count from the start.
+
+    Args:
+        free_memory: whether to look for models that only refer to each other, at once.
+    """
+    import gc
+
+    from lamina import names
+
+    names.reset_names()
+    if free_memory:
+        gc.collect()

@@ -105,7 +105,7 @@ class Simplifier {
   // A value that equals the node's result, or kNoValue. May also rewrite the node's operands.
   ValueId algebra(Node& node) {
     const std::string_view op = node.op->name;
-    const Spec& out = spec(node.out[0]);
+    const Spec out = spec(node.out[0]);
     const auto same_spec = [&](ValueId id) { return spec(id) == out ? id : kNoValue; };
     if (op == "identity" || op == "stop_gradient" || op == "cast" || op == "broadcast_to" || op == "reshape") {
       if (op == "reshape")  // reshape of a reshape: from the first

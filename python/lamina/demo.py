@@ -136,7 +136,7 @@ def load_digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.n
 
 def as_input(images: np.ndarray) -> np.ndarray:
     """Bytes to float32 from 0 to 1, with a channel axis."""
-    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
+    return np.asarray(images[..., np.newaxis] / np.float32(255), np.float32)
 
 
 def make_model() -> Any:

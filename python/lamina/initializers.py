@@ -91,7 +91,7 @@ class Identity(Initializer):
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         if len(shape) != 2:
             raise ValueError(f"Identity: shape must have two axes. Got {tuple(shape)}.")
-        return self.gain * ops.eye(*shape, dtype=dtype)
+        return self.gain * ops.eye(shape[0], shape[1], dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}

@@ -90,8 +90,11 @@ def global_seed_generator() -> SeedGenerator:
 
 def set_global_seed(seed: int) -> None:
     """Start the generator that calls with seed=None share again from `seed`."""
-    generator = global_seed_generator()
-    generator.state.assign(np.array([seed, 0], dtype=np.int64))
+    global _global_generator
+    if _global_generator is None:
+        _global_generator = SeedGenerator(seed, name="global_seed_generator")
+    else:
+        _global_generator.state.assign(np.array([seed, 0], dtype=np.int64))
 
 
 def draw_seed(seed: int | SeedGenerator | None) -> Tensor:

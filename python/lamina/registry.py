@@ -50,7 +50,7 @@ class Registry:
         if callable(identifier):
             return self._instance(identifier)
         raise ValueError(
-            f"A {self.family} is given by name, configuration, class or function. "
+            f"{self.family}: must be a name, configuration, class or function. "
             f"Got {short_repr(identifier)} of type {type(identifier).__name__}."
         )
 
@@ -62,8 +62,8 @@ class Registry:
             return self._instance(self.find(config, custom_objects))
         if not isinstance(config, Mapping) or "class_name" not in config:
             raise ValueError(
-                f"The configuration of a {self.family} is a name or a dict with 'class_name' "
-                f"and 'config'. Got {short_repr(config)}."
+                f"{self.family}: a configuration is a name or a dict with 'class_name' and "
+                f"'config'. Got {short_repr(config)}."
             )
         return serialization.deserialize_keras_object(
             dict(config), custom_objects=dict(custom_objects or {}), module_objects=self.objects

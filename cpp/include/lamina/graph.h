@@ -52,9 +52,10 @@ class LAMINA_API Builder {
  public:
   explicit Builder(Graph& graph) : graph_(graph) {}
   Graph& graph() { return graph_; }
-  const Spec& spec(ValueId id) const { return graph_.values[id].spec; }
-  const Shape& shape(ValueId id) const { return spec(id).shape; }
-  DType dtype(ValueId id) const { return spec(id).dtype; }
+  // By value: adding a node moves the values.
+  Spec spec(ValueId id) const { return graph_.values[id].spec; }
+  Shape shape(ValueId id) const { return graph_.values[id].spec.shape; }
+  DType dtype(ValueId id) const { return graph_.values[id].spec.dtype; }
 
   ValueId input(Spec spec);
   ValueId constant(Tensor value);

@@ -68,6 +68,7 @@ class MonitorCallback(Callback):
 
     def _set_monitor_op(self) -> None:
         """Decide which way is better; waits for the first epoch, when the metrics exist."""
+        is_better: Callable[[float, float], bool]
         if self.mode != "auto":
             is_better = lt if self.mode == "min" else gt
         else:

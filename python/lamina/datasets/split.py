@@ -40,7 +40,7 @@ def load_from_scikit_learn(name: str) -> Arrays:
         ImportError: if scikit-learn is missing; says how to install it.
     """
     try:
-        from sklearn import datasets
+        from sklearn import datasets  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
             f"lamina.datasets.{name} comes with scikit-learn: pip install scikit-learn"

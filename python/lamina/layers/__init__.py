@@ -144,7 +144,9 @@ def serialize(layer: Layer) -> dict[str, object]:
     return serialize_keras_object(layer)
 
 
-def deserialize(config: dict[str, object], custom_objects: dict[str, object] | None = None) -> Layer:
+def deserialize(
+    config: dict[str, object], custom_objects: dict[str, object] | None = None
+) -> Layer:
     """Make a layer from its config dict."""
     from lamina.serialization import deserialize_keras_object
 

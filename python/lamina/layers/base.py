@@ -11,8 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from lamina import dtype_policies, initializers, names, regularizers, structure, tracing
 from lamina import constraints as weight_constraints
+from lamina import dtype_policies, initializers, names, regularizers, structure, tracing
+from lamina.layers.configuration import LayerConfiguration
+from lamina.layers.conversion import (
+    as_shapes,
+    cast_keeping_mask,
+    convert_argument,
+    mask_of,
+    shapes_of,
+)
 from lamina.layers.node import Node, has_symbolic
 from lamina.layers.signature import CallSignature, call_signature, shape_arguments
 from lamina.layers.spec import InputSpec, check_inputs
@@ -24,7 +32,7 @@ from lamina.variable import Variable
 _FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-class Layer(LayerState):
+class Layer(LayerState, LayerConfiguration):
     """A step of a model: weights made by `build`, mathematics in `call`.
 
     A subclass keeps its settings in `__init__` (after `super().__init__(**kwargs)`), makes
@@ -263,10 +271,10 @@ class Layer(LayerState):
         if self.built or not config:
             return
         if config.get("input_shape") is not None:
-            self.build(_as_shapes(config["input_shape"]))
+            self.build(as_shapes(config["input_shape"]))
         elif config.get("shapes_dict"):
             shapes = config["shapes_dict"]
-            self.build(**{name: _as_shapes(shape) for name, shape in shapes.items()})
+            self.build(**{name: as_shapes(shape) for name, shape in shapes.items()})
 
     @contextmanager
     def _name_scope(self) -> Iterator[None]:
@@ -289,10 +297,10 @@ class Layer(LayerState):
             return
         wanted = shape_arguments(build)
         if not wanted:
-            self.build(_shapes_of(call.first(args, kwargs)))
+            self.build(shapes_of(call.first(args, kwargs)))
             return
         given = call.named(args, kwargs)
-        self.build(**{name: _shapes_of(given.get(name[: -len("_shape")])) for name in wanted})
+        self.build(**{name: shapes_of(given.get(name[: -len("_shape")])) for name in wanted})
 
     # Calling
 
@@ -305,10 +313,10 @@ class Layer(LayerState):
         self._check_initialised()
         call = call_signature(type(self).call)
         if self._convert_input_args:
-            args = tuple(structure_map(self._convert, argument) for argument in args)
+            args = tuple(convert_argument(self._convert, argument) for argument in args)
             if kwargs:
                 kwargs = {
-                    name: structure_map(self._convert, argument, numbers_are_data=False)
+                    name: convert_argument(self._convert, argument, numbers_are_data=False)
                     for name, argument in kwargs.items()
                 }
         if self.input_spec is not None:
@@ -323,7 +331,11 @@ class Layer(LayerState):
 
     def _as_float(self, tensor: Any) -> Any:
         """Return `tensor` in the compute dtype; integer inputs become floating point."""
-        return tensor if tensor.dtype == self.compute_dtype else _cast(tensor, self.compute_dtype)
+        return (
+            tensor
+            if tensor.dtype == self.compute_dtype
+            else cast_keeping_mask(tensor, self.compute_dtype)
+        )
 
     def _check_initialised(self) -> None:
         if "_dtype_policy" not in self.__dict__:
@@ -337,7 +349,7 @@ class Layer(LayerState):
             value = value.value
         if isinstance(value, (Tensor, KerasTensor)):
             if self.autocast and value.dtype in _FLOAT_DTYPES and value.dtype != self.compute_dtype:
-                return _cast(value, self.compute_dtype)
+                return cast_keeping_mask(value, self.compute_dtype)
             return value
         if isinstance(value, np.ndarray) or (
             hasattr(value, "__array__") and not isinstance(value, type)
@@ -490,10 +502,10 @@ class Layer(LayerState):
         wanted = shape_arguments(shape_rule)
         if wanted:
             given = call.named(args, kwargs)
-            shapes = {name: _shapes_of(given.get(name[: -len("_shape")])) for name in wanted}
+            shapes = {name: shapes_of(given.get(name[: -len("_shape")])) for name in wanted}
             output_shape = self.compute_output_shape(**shapes)
         else:
-            output_shape = self.compute_output_shape(_shapes_of(call.first(args, kwargs)))
+            output_shape = self.compute_output_shape(shapes_of(call.first(args, kwargs)))
         return structure.map_shapes(
             lambda shape: KerasTensor(shape, dtype=self.compute_dtype), output_shape
         )
@@ -551,64 +563,6 @@ class Layer(LayerState):
         """Symbolic output(s) of the layer's first use in a functional model."""
         return self._node_tensors("output_tensors")
 
-    # Configuration
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values.
-
-        Raises:
-            NotImplementedError: when the subclass has arguments that cannot be described; it
-                must then define `get_config` itself.
-        """
-        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
-        config["dtype"] = dtype_policies.serialize(self._dtype_policy)
-        if self.activity_regularizer is not None:
-            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        if type(self).get_config is Layer.get_config:
-            config = {**self._captured_arguments(), **config}
-        return config
-
-    def _captured_arguments(self) -> dict[str, Any]:
-        """Return what the constructor was called with, for classes without `get_config`."""
-        args, kwargs = self.__dict__["_init_arguments"]
-        try:
-            bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
-        except TypeError:
-            return {}
-        bound.apply_defaults()
-        arguments: dict[str, Any] = {}
-        for parameter in list(bound.signature.parameters.values())[1:]:
-            value = bound.arguments.get(parameter.name)
-            if parameter.kind is parameter.VAR_KEYWORD:
-                arguments.update(value or {})
-            elif parameter.kind is not parameter.VAR_POSITIONAL:
-                arguments[parameter.name] = value
-        for own in ("name", "trainable", "dtype", "activity_regularizer", "autocast"):
-            arguments.pop(own, None)
-        for name, value in arguments.items():
-            if not _is_plain(value):
-                raise NotImplementedError(
-                    f"Layer {type(self).__name__} needs a get_config() method: its argument "
-                    f"{name!r} is a {type(value).__name__}, which has no plain form."
-                )
-        return arguments
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from `get_config()`.
-
-        Keys that this class does not know are dropped when they are None, and refused by name
-        otherwise.
-        """
-        config = dict(config)
-        parameters = inspect.signature(cls.__init__).parameters
-        if config.get("quantization_config", 0) is None and "quantization_config" not in parameters:
-            del config["quantization_config"]
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__}.from_config: {error}.") from error
-
     def __repr__(self) -> str:
         state = "" if self.__dict__.get("built") else ", built=False"
         return f"<{type(self).__name__} name={self.__dict__.get('name')}{state}>"
@@ -617,74 +571,6 @@ class Layer(LayerState):
 def _is_default(build: Callable[..., Any]) -> bool:
     """Whether a class leaves `build` as it is: sublayers are then built when they are called."""
     return getattr(build, "is_default", False)
-
-
-def mask_of(value: Any) -> Any:
-    """Return the mask a tensor carries, or None."""
-    return getattr(value, "mask", None) if isinstance(value, Tensor) else None
-
-
-def structure_map(
-    convert: Callable[[Any], Any], value: Any, *, numbers_are_data: bool = True
-) -> Any:
-    """Convert the leaves of an argument; a list of plain numbers is one array."""
-    if not structure.is_nested(value):
-        if numbers_are_data and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return convert(np.asarray(value, dtype=np.float32 if isinstance(value, float) else None))
-        return convert(value)
-    if numbers_are_data and isinstance(value, list) and _is_number_list(value):
-        return convert(_array_of(value))
-    if isinstance(value, dict):
-        return {
-            key: structure_map(convert, item, numbers_are_data=isinstance(item, list))
-            for key, item in value.items()
-        }
-    return structure.map_structure(convert, value)
-
-
-def _is_number_list(value: list[Any]) -> bool:
-    first: Any = value
-    while isinstance(first, (list, tuple)) and first:
-        first = first[0]
-    return isinstance(first, (int, float, np.number))
-
-
-def _array_of(value: list[Any]) -> np.ndarray[Any, Any]:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            "A nested list of numbers must have rows of equal length to be an input."
-        ) from None
-    return array.astype(np.int32) if array.dtype.kind == "i" else array
-
-
-def _shapes_of(value: Any) -> Any:
-    """Return the shapes of a nested structure of tensors."""
-    return structure.map_structure(
-        lambda leaf: tuple(leaf.shape) if hasattr(leaf, "shape") else None, value
-    )
-
-
-def _as_shapes(value: Any) -> Any:
-    """Turn the lists of a JSON file into shape tuples."""
-    return structure.map_shapes(tuple, value)
-
-
-def _cast(value: Any, dtype: str) -> Any:
-    from lamina import ops
-
-    mask = mask_of(value)
-    cast = ops.cast(value, dtype)
-    if mask is not None:
-        cast.mask = mask
-    return cast
-
-
-def _is_plain(value: Any) -> bool:
-    return all(
-        leaf is None or isinstance(leaf, (bool, int, float, str)) for leaf in structure.iterate(value)
-    )
 
 
 def _stack_level_of_user() -> int:

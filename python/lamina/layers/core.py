@@ -427,10 +427,19 @@ class Lambda(Layer):
         return {
             **super().get_config(),
             "function": serialization.serialize_keras_object(self.function),
-            "output_shape": serialization.serialize_keras_object(shape) if callable(shape) else shape,
+            "output_shape": serialization.serialize_keras_object(shape)
+            if callable(shape)
+            else shape,
             "mask": serialization.serialize_keras_object(self.mask),
             "arguments": serialization.serialize_keras_object(self.arguments),
         }
+
+    def copy(self) -> Lambda:
+        """Return a layer with the same function, which need not be describable."""
+        settings = Layer.get_config(self)
+        return type(self)(
+            self.function, self._output_shape, self.mask, dict(self.arguments), **settings
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Lambda:

@@ -145,9 +145,7 @@ class OpCall:
         return f"<Operation {self.name} ({self.type_name})>"
 
 
-def _record_op(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def _record_op(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return OpCall(function).record(args, kwargs)
 
 

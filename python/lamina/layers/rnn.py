@@ -360,7 +360,9 @@ class RNN(Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         mask = previous_mask[0] if isinstance(previous_mask, (list, tuple)) else previous_mask
         output_mask = mask if self.return_sequences else None
-        return [output_mask, *(None for _ in self.state_sizes)] if self.return_state else output_mask
+        return (
+            [output_mask, *(None for _ in self.state_sizes)] if self.return_state else output_mask
+        )
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         del initial_state_shape
@@ -405,9 +407,7 @@ class EngineRNN(RNN):
         """Return the op's activation attributes by name."""
         return {"activation": activations.serialize(self.cell.activation)}
 
-    def _engine_op(
-        self, operands: list[Any], attrs: dict[str, Any]
-    ) -> tuple[Any, list[Any]]:
+    def _engine_op(self, operands: list[Any], attrs: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Run the op; return the outputs and the last states."""
         raise NotImplementedError
 

@@ -21,9 +21,7 @@ class CallSignature:
             (p.default for p in parameters if p.name == "training" and p.default is not p.empty),
             None,
         )
-        self.mask_of = {
-            name: f"{name}_mask" for name in self.names if f"{name}_mask" in known
-        }
+        self.mask_of = {name: f"{name}_mask" for name in self.names if f"{name}_mask" in known}
         if "mask" in known and self.names:
             self.mask_of.setdefault(self.names[0], "mask")
 

@@ -149,9 +149,7 @@ class LayerState:
         self._collect_into(found, set(), with_seeds)
         return list(found.values())
 
-    def _collect_into(
-        self, found: dict[int, Variable], seen: set[int], with_seeds: bool
-    ) -> None:
+    def _collect_into(self, found: dict[int, Variable], seen: set[int], with_seeds: bool) -> None:
         seen.add(id(self))
         own = [*self._own_trainable, *self._own_non_trainable]
         if with_seeds:

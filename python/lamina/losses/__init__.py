@@ -126,8 +126,8 @@ def get(identifier: Any) -> Any:
 
 def serialize(loss: Any) -> Any:
     """Return the configuration of a loss, or what names a loss function."""
-    if inspect.isfunction(loss) and _registry.objects.get(loss.__name__) is loss:
-        name = loss.__name__
+    name = getattr(loss, "__name__", None)
+    if inspect.isfunction(loss) and _registry.objects.get(name or "") is loss:
         return {
             "module": "builtins",
             "class_name": "function",

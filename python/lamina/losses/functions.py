@@ -11,32 +11,39 @@ from lamina.tensor import Tensor
 from lamina.tracing import symbolic_op
 
 
-def _pair(y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
-    """Convert to floats of one type and rank."""
+def _pair(loss: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+    """Convert to floats of one type and rank, whose shapes broadcast."""
     y_pred = ops.convert_to_tensor(y_pred)
     if y_pred.dtype not in config.FLOAT_TYPES:
         y_pred = ops.cast(y_pred, config.floatx())
-    return squeeze_or_expand(ops.cast(y_true, y_pred.dtype), y_pred)
+    y_true, y_pred = squeeze_or_expand(ops.cast(y_true, y_pred.dtype), y_pred)
+    for axis, (a, b) in enumerate(zip(y_true.shape, y_pred.shape, strict=False)):
+        if len(y_true.shape) == len(y_pred.shape) and a != b and not {a, b} & {None, 1}:
+            raise ValueError(
+                f"{loss}: labels {y_true.shape} and predictions {y_pred.shape} differ in axis "
+                f"{axis}."
+            )
+    return y_true, y_pred
 
 
 @symbolic_op
 def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean((y_true - y_pred) ** 2) over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("mean_squared_error", y_true, y_pred)
     return ops.mean(ops.square(y_true - y_pred), axis=-1)
 
 
 @symbolic_op
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean(|y_true - y_pred|) over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("mean_absolute_error", y_true, y_pred)
     return ops.mean(ops.abs(y_true - y_pred), axis=-1)
 
 
 @symbolic_op
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
     """Return 100 * mean(|(y_true - y_pred) / y_true|) over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("mean_absolute_percentage_error", y_true, y_pred)
     size = ops.maximum(ops.abs(y_true), config.epsilon())
     return 100.0 * ops.mean(ops.abs((y_true - y_pred) / size), axis=-1)
 
@@ -47,7 +54,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
 
     Values below epsilon count as epsilon.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("mean_squared_logarithmic_error", y_true, y_pred)
     logs = [ops.log(ops.maximum(y, config.epsilon()) + 1.0) for y in (y_true, y_pred)]
     return ops.mean(ops.square(logs[0] - logs[1]), axis=-1)
 
@@ -55,7 +62,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
 @symbolic_op
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     """Return the mean of e ** 2 / 2 for errors up to `delta`, of a line with that slope above."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("huber", y_true, y_pred)
     error = ops.abs(y_pred - y_true)
     line = delta * error - 0.5 * delta * delta
     return ops.mean(ops.where(error <= delta, 0.5 * ops.square(error), line), axis=-1)
@@ -64,7 +71,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
 @symbolic_op
 def log_cosh(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean(log(cosh(y_pred - y_true))) over the last axis, without overflow."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("log_cosh", y_true, y_pred)
     error = y_pred - y_true
     return ops.mean(error + ops.softplus(-2.0 * error) - math.log(2.0), axis=-1)
 
@@ -78,21 +85,21 @@ def _signed_labels(y_true: Tensor) -> Tensor:
 @symbolic_op
 def hinge(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean(max(1 - y_true * y_pred, 0)) over the last axis; labels are -1, 1 or 0, 1."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("hinge", y_true, y_pred)
     return ops.mean(ops.relu(1.0 - _signed_labels(y_true) * y_pred), axis=-1)
 
 
 @symbolic_op
 def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean(max(1 - y_true * y_pred, 0) ** 2) over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("squared_hinge", y_true, y_pred)
     return ops.mean(ops.square(ops.relu(1.0 - _signed_labels(y_true) * y_pred)), axis=-1)
 
 
 @symbolic_op
 def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
     """Return max(best wrong score - right score + 1, 0); targets are one-hot."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("categorical_hinge", y_true, y_pred)
     right = ops.sum(y_true * y_pred, axis=-1)
     wrong = ops.max((1.0 - y_true) * y_pred, axis=-1)
     return ops.relu(wrong - right + 1.0)
@@ -101,21 +108,25 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
 @symbolic_op
 def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
     """Return sum(y_true * log(y_true / y_pred)) over the last axis; both clip at epsilon."""
-    y_true, y_pred = (ops.clip(y, config.epsilon(), 1.0) for y in _pair(y_true, y_pred))
+    y_true, y_pred = (
+        ops.clip(y, config.epsilon(), 1.0) for y in _pair("kl_divergence", y_true, y_pred)
+    )
     return ops.sum(y_true * ops.log(y_true / y_pred), axis=-1)
 
 
 @symbolic_op
 def poisson(y_true: Any, y_pred: Any) -> Tensor:
     """Return mean(y_pred - y_true * log(y_pred + epsilon)) over the last axis."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("poisson", y_true, y_pred)
     return ops.mean(y_pred - y_true * ops.log(y_pred + config.epsilon()), axis=-1)
 
 
 @symbolic_op
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """Return minus the cosine of the angle between y_true and y_pred along `axis`."""
-    y_true, y_pred = (ops.normalize(y, axis=axis) for y in _pair(y_true, y_pred))
+    y_true, y_pred = (
+        ops.normalize(y, axis=axis) for y in _pair("cosine_similarity", y_true, y_pred)
+    )
     return -ops.sum(y_true * y_pred, axis=axis)
 
 
@@ -142,7 +153,7 @@ def binary_crossentropy(
         label_smoothing: share in [0, 1] by which labels move towards 0.5.
         axis: axis to average over.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("binary_crossentropy", y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing, 2)
     return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
 
@@ -168,7 +179,7 @@ def binary_focal_crossentropy(
 
     Source: Lin and others. Focal loss for dense object detection. 2017.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("binary_focal_crossentropy", y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing, 2)
     p = ops.sigmoid(y_pred) if from_logits else y_pred
     loss = ops.binary_crossentropy(y_true, p)
@@ -196,7 +207,7 @@ def categorical_crossentropy(
         label_smoothing: share in [0, 1] by which labels move towards 1 / classes.
         axis: the axis of the classes.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("categorical_crossentropy", y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing, y_true.shape[axis])
     return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
@@ -218,7 +229,7 @@ def categorical_focal_crossentropy(
         alpha: weight of all classes, or one for each.
         gamma: how strongly easy samples are discounted.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("categorical_focal_crossentropy", y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing, y_true.shape[axis])
     p = ops.softmax(y_pred, axis=axis) if from_logits else y_pred
     p = p / ops.sum(p, axis=axis, keepdims=True)
@@ -283,7 +294,7 @@ sparse_categorical_crossentropy.takes_class_ids = True  # type: ignore[attr-defi
 @symbolic_op
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
     """Return 1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred)) over `axis`."""
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("dice", y_true, y_pred)
     common = 2.0 * ops.sum(y_true * y_pred, axis=axis)
     total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)
     return 1.0 - (common + config.epsilon()) / (total + config.epsilon())
@@ -297,7 +308,7 @@ def tversky(
 
     Source: Salehi, Erdogmus, Gholipour. Tversky loss function for image segmentation. 2017.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair("tversky", y_true, y_pred)
     hits = ops.sum(y_true * y_pred, axis=axis)
     false_positives = ops.sum((1.0 - y_true) * y_pred, axis=axis)
     false_negatives = ops.sum(y_true * (1.0 - y_pred), axis=axis)

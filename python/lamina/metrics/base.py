@@ -165,7 +165,7 @@ class Sum(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         values, _ = samplewise(values, sample_weight, ops.sum, self.dtype)
-        self.total.assign_add(ops.sum(values))
+        self.total.assign_add(ops.sum(values) if values.shape else values)
 
     def result(self) -> Any:
         return ops.convert_to_tensor(self.total)
@@ -185,7 +185,7 @@ class Mean(Metric):
             total, count = self._plain_sum(to_dtype(convert(values), self.dtype))
         else:
             values, weights = samplewise(values, sample_weight, ops.mean, self.dtype)
-            total, count = ops.sum(values), ops.sum(weights)
+            total, count = (ops.sum(t) if t.shape else t for t in (values, weights))
         self.total.assign_add(total)
         self.count.assign_add(count)
 
@@ -217,7 +217,9 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Take one batch into account."""
         mask = getattr(y_pred, "mask", None)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)

@@ -168,8 +168,8 @@ class _Counting(Metric):
         if self.class_id is not None:
             y_true, y_pred = y_true[..., self.class_id], y_pred[..., self.class_id]
             weights = None if weights is None else weights[..., self.class_id]
-        columns = [ops.ravel(t) if t is not None else None for t in (y_true, y_pred, weights)]
-        counts = confusion_counts(*columns, self.thresholds)  # type: ignore[arg-type]
+        weights = None if weights is None else ops.ravel(weights)
+        counts = confusion_counts(ops.ravel(y_true), ops.ravel(y_pred), weights, self.thresholds)
         for kind in self._kinds:
             getattr(self, kind).assign_add(counts[kind])
 

@@ -120,7 +120,7 @@ class AUC(_Curve):
         columns = [y_true, y_pred, weights]
         if not self.multi_label:
             columns = [None if t is None else ops.ravel(t) for t in columns]
-        self._count(*columns)  # type: ignore[arg-type]
+        self._count(*columns)
 
     def _pr_increments(self) -> Tensor:
         hits, false_positives, _, misses = self._counts()

@@ -176,7 +176,9 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str | None = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name, dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Take one batch into account."""
         y_pred = ops.cast(y_pred, self.dtype)
         y_true, y_pred = squeeze_or_expand(ops.cast(y_true, self.dtype), y_pred)

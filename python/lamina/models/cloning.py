@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina import structure
 from lamina.layers.base import Layer
-from lamina.layers.core import Input, InputLayer
+from lamina.layers.core import Input, InputLayer, Lambda
 from lamina.layers.node import OpCall
 from lamina.models.functional import Functional
 from lamina.models.model import Model
@@ -48,6 +48,8 @@ def clone_model(
             return clone_model(layer, None, clone_function, call_function, recursive)
         if clone_function is not None and not isinstance(layer, InputLayer):
             return clone_function(layer)
+        if isinstance(layer, Lambda):
+            return layer.copy()
         return type(layer).from_config(layer.get_config())
 
     if isinstance(model, Sequential):
@@ -101,7 +103,9 @@ def _clone_functional(
             continue
         args, kwargs = node.arguments_with(values)
         clone = clones[id(node.operation)]
-        called = clone if call_function is None else lambda *a, c=clone, **k: call_function(c, *a, **k)
+        called = (
+            clone if call_function is None else lambda *a, c=clone, **k: call_function(c, *a, **k)
+        )
         results = structure.flatten(called(*args, **kwargs))
         values.update(zip(map(id, node.output_tensors), results, strict=True))
 

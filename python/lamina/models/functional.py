@@ -7,10 +7,11 @@ import warnings
 from typing import Any
 
 from lamina import ops, serialization, structure
-from lamina.layers.base import Layer, mask_of
+from lamina.layers.base import Layer
+from lamina.layers.conversion import mask_of
 from lamina.layers.core import Input, InputLayer
 from lamina.layers.node import Node, OpCall, source_node
-from lamina.models.graph import map_graph
+from lamina.models.graph import ModelGraph, map_graph
 from lamina.models.model import Model
 from lamina.models.restore import restore_graph
 from lamina.tensor import KerasTensor
@@ -29,6 +30,7 @@ class Functional(Model):
     """
 
     _not_children = Model._not_children | {"_owner"}
+    _graph: ModelGraph
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
@@ -194,7 +196,9 @@ class Functional(Model):
             f"  Input {place.history[0].name!r} has shape {shape}, the model was made for {wanted}."
         )
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, mask: Any = None
+    ) -> Any:
         return self._infer((inputs,), {})
 
     def compute_output_shape(self, input_shape: Any) -> Any:

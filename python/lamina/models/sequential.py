@@ -146,7 +146,9 @@ class Sequential(Model):
         """Run the layers one after the other."""
         return self._built_functional("output").call(inputs, training=training, mask=mask)
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, mask: Any = None
+    ) -> Any:
         return self._infer((inputs,), {})
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from lamina.ops.core import TensorLike, promote, to_dtype
 from lamina.tensor import Tensor
@@ -209,9 +210,7 @@ def logical_xor(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 @symbolic_op
-def where(
-    condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None
-) -> Tensor:
+def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Any:
     """Return x1 where `condition` holds and x2 elsewhere; all three broadcast.
 
     With the condition alone, return the indices of its true elements (see `nonzero`).

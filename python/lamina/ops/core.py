@@ -111,7 +111,7 @@ def normalize_axes(axis: Axes, ndim: int, op: str) -> list[int]:
     if axis is None:
         return list(range(ndim))
     listed = axis if isinstance(axis, (list, tuple)) else [axis]
-    axes = [normalize_axis(a, ndim, op) for a in listed]
+    axes = [normalize_axis(int(a), ndim, op) for a in listed]  # type: ignore[arg-type]
     if len(set(axes)) != len(axes):
         raise ValueError(f"{op}: axis names an axis twice. Got {axis!r}.")
     return axes
@@ -160,7 +160,7 @@ def size(x: TensorLike) -> int | None:
 
 def convert_to_tensor(
     x: TensorLike, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None
-) -> Tensor:
+) -> Any:
     """Convert arrays, numbers, lists and variables to a tensor.
 
     Args:

@@ -135,7 +135,7 @@ def linspace(
     """
     wanted = standardize_dtype(dtype)
     values, step = np.linspace(
-        np.asarray(start), np.asarray(stop), num, endpoint, True, axis=axis
+        np.asarray(start), np.asarray(stop), num, endpoint, retstep=True, axis=axis
     )  # fmt: skip
     result = _constant(np.asarray(values).astype(wanted))
     return (result, _constant(np.asarray(step, wanted))) if retstep else result

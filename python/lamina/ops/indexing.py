@@ -50,7 +50,9 @@ def _standard(key: Any) -> Any:
 
 def _apply_keys(x: Tensor, keys: list[Any]) -> Tensor:
     """Cut with the slices and integers first, then reshape, then gather."""
-    begin, end, strides = [], [], []
+    begin: list[int] = []
+    end: list[int] = []
+    strides: list[int] = []
     shape: list[int | None] = []
     gathers: list[tuple[int, Tensor]] = []
     axis = 0
@@ -113,7 +115,7 @@ def _gather(x: Tensor, gathers: list[tuple[int, Tensor]]) -> Tensor:
     first, count = places[0], len(places)
     if places != list(range(first, first + count)):
         raise IndexError("Index tensors must stand side by side, e.g. x[:, i, j].")
-    flat = None
+    flat: Any = None
     for place, ids in gathers:
         length = x.shape[place]
         ids = to_dtype(ids, "int64")

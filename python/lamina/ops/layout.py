@@ -329,7 +329,7 @@ def roll(x: TensorLike, shift: int | Sequence[int], axis: Axes = None) -> Tensor
     axes = normalize_axes(axis, x.ndim, "roll")
     shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift] * len(axes)
     for amount, place in zip(shifts, axes, strict=True):
-        x = _roll(x, int(amount), place)
+        x = _roll(x, int(amount), place)  # type: ignore[arg-type]
     return x
 
 

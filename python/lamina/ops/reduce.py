@@ -206,7 +206,7 @@ def average(x: TensorLike, axis: Axes = None, weights: TensorLike | None = None)
         return _fold("mean", to_float(x), axis, False)
     x, w = promote(x, weights, floating=True)
     if w.ndim != x.ndim:
-        if w.ndim != 1 or axis is None or isinstance(axis, (list, tuple)):
+        if w.ndim != 1 or not isinstance(axis, int):
             raise ValueError(
                 f"average: weights {w.shape} fit x {x.shape} neither whole nor along axis {axis}."
             )

@@ -302,7 +302,7 @@ def unique(
     if is_tracing():
         raise ValueError("unique gives a result whose size depends on the data; it runs eagerly.")
     wanted = (return_index, return_inverse, return_counts)
-    found = np.unique(convert(x).numpy(), *wanted, axis=axis)
+    found: Any = np.unique(convert(x).numpy(), *wanted, axis=axis)  # type: ignore[call-overload]
     if not any(wanted):
         return convert(found)
     return (convert(found[0]), *(convert(extra.astype(np.int32)) for extra in found[1:]))

@@ -33,7 +33,10 @@ def get(identifier: Any) -> Any:
     Raises:
         ValueError: if nothing has that name; suggests the nearest one.
     """
-    return _registry.get(identifier)
+    found = _registry.get(identifier)
+    if not isinstance(found, Optimizer):
+        raise ValueError(f"optimizer: must be a name, configuration or Optimizer. Got {found!r}.")
+    return found
 
 
 def serialize(optimizer: Optimizer) -> Any:

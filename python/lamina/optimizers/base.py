@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,11 @@ from lamina.variable import Variable, pack_variables
 
 # Written into configurations by other versions of Keras; they change nothing here.
 _NEUTRAL_ARGUMENTS = ("jit_compile", "is_legacy_optimizer")
+
+
+# Which optimizer packed a weight, by the weight's id. Packed weights stay where they are as long as
+# that optimizer lives: steps traced with it update its buffers.
+_packers: weakref.WeakValueDictionary[int, Optimizer] = weakref.WeakValueDictionary()
 
 
 @dataclass
@@ -261,18 +267,20 @@ class Optimizer:
         """Move weights and slots into flat buffers, one for each type and kind of decay.
 
         Each list of slots gets the flat buffers' slots at its end. Weights with a constraint
-        are updated one by one.
+        are updated one by one, and so are those that another optimizer has packed.
         """
         if not self._sweeps() or self._groups:
             return
         kinds: dict[tuple[str, bool], list[int]] = {}
         for i, variable in enumerate(self._trainable_variables):
-            if variable.constraint is None and not variable.overwrite_with_gradient:
+            is_free = _packers.get(id(variable), self) is self
+            if is_free and variable.constraint is None and not variable.overwrite_with_gradient:
                 kinds.setdefault((variable.dtype, self._decays(variable)), []).append(i)
         for (_, decays), members in kinds.items():
             flat = self._packed(self._trainable_variables, members, "weights")
             self._positions[id(flat)] = len(self._trainable_variables) + len(self._groups)
             self._groups.append(_Group(flat, members, decays))
+            _packers.update({id(self._trainable_variables[i]): self for i in members})
             for slots in self._slot_lists:
                 slots.append(self._packed(slots, members, "slots"))
 
@@ -280,28 +288,15 @@ class Optimizer:
         with names.name_scope(self.name):
             return pack_variables([variables[i] for i in members], name)
 
-    def is_packed(self) -> bool:
-        """Whether the weights still lie in this optimizer's buffers.
+    def release(self) -> None:
+        """Let other optimizers pack the weights; this one updates them one by one from now on.
 
-        Another optimizer that was built for the same weights has moved them into its own; a step
-        traced before then updates memory that is no longer theirs and must be traced anew.
+        For the optimizer that a new `compile` replaces: steps traced with it must be dropped.
         """
-        return all(self._holds(group) for group in self._groups)
-
-    def _holds(self, group: _Group) -> bool:
-        buffer = group.flat.handle.value.to_numpy()
-        return all(
-            np.may_share_memory(buffer, self._trainable_variables[i].handle.value.to_numpy())
-            for i in group.members
-            if self._trainable_variables[i].size
-        )
-
-    def _hold_again(self) -> None:
         for group in self._groups:
-            if not self._holds(group):
-                position = self._positions.pop(id(group.flat))
-                group.flat = self._packed(self._trainable_variables, group.members, "weights")
-                self._positions[id(group.flat)] = position
+            for i in group.members:
+                _packers.pop(id(self._trainable_variables[i]), None)
+        self._groups = []
 
     # Learning rate
 
@@ -440,7 +435,6 @@ class Optimizer:
         """Return what is updated at once: flat buffers where all their weights have gradients."""
         if self.clipnorm is not None and not self.gradient_accumulation_steps:
             pairs = [(self._clip_by_norm(g, self.clipnorm), v) for g, v in pairs]
-        self._hold_again()
         waiting = {self._positions[id(v)]: (g, v) for g, v in pairs}
         units = []
         for group in self._groups:
@@ -525,8 +519,8 @@ class Optimizer:
         """Return the decay of a weight or flat buffer, 0 where there is none."""
         for group in self._groups:
             if group.flat is variable:
-                return float(self.weight_decay) if group.decays else 0.0  # type: ignore[arg-type]
-        return float(self.weight_decay) if self._decays(variable) else 0.0  # type: ignore[arg-type]
+                return float(self.weight_decay) if group.decays else 0.0
+        return float(self.weight_decay) if self._decays(variable) else 0.0
 
     def _apply_weight_decay(self, variables: Sequence[Variable], rate: Any) -> None:
         for variable in variables:

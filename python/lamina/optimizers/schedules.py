@@ -63,6 +63,10 @@ class ExponentialDecay(_Decay):
         name: kept for Keras's sake.
     """
 
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool
     arguments = ("initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name")
 
     def __init__(
@@ -73,7 +77,6 @@ class ExponentialDecay(_Decay):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate: float
         self._keep(Real(0), initial_learning_rate=initial_learning_rate)
         self._keep(_POSITIVE, decay_steps=decay_steps, decay_rate=decay_rate)
         self._keep(Boolean(), staircase=staircase)
@@ -159,6 +162,11 @@ class PolynomialDecay(_Decay):
         name: kept for Keras's sake.
     """
 
+    initial_learning_rate: float
+    decay_steps: float
+    end_learning_rate: float
+    power: float
+    cycle: bool
     arguments = (
         "initial_learning_rate",
         "decay_steps",
@@ -214,6 +222,11 @@ class CosineDecay(_Decay):
     Source: Loshchilov, Hutter. SGDR: stochastic gradient descent with warm restarts. 2016.
     """
 
+    initial_learning_rate: float
+    decay_steps: float
+    alpha: float
+    warmup_target: float | None
+    warmup_steps: int
     arguments = (
         "initial_learning_rate",
         "decay_steps",
@@ -271,6 +284,11 @@ class CosineDecayRestarts(_Decay):
     Source: Loshchilov, Hutter. SGDR: stochastic gradient descent with warm restarts. 2016.
     """
 
+    initial_learning_rate: float
+    first_decay_steps: float
+    t_mul: float
+    m_mul: float
+    alpha: float
     arguments = ("initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha", "name")
 
     def __init__(

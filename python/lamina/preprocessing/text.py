@@ -26,7 +26,7 @@ def text_to_word_sequence(
     """
     if lower:
         input_text = input_text.lower()
-    spaced = input_text.translate(str.maketrans({character: split for character in filters}))
+    spaced = input_text.translate({ord(character): split for character in filters})
     return [word for word in spaced.split(split) if word]
 
 

@@ -311,18 +311,14 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise ImportError(
-            "Weights files need h5py. Install it with: pip install h5py"
-        ) from None
+        raise ImportError("Weights files need h5py. Install it with: pip install h5py") from None
     return h5py
 
 
 def _checked_path(filepath: Any, function: str) -> str:
     path = os.fspath(filepath)
     if not path.endswith(_SUFFIX):
-        raise ValueError(
-            f"{function}: the file name must end in {_SUFFIX!r}. Got {path!r}."
-        )
+        raise ValueError(f"{function}: the file name must end in {_SUFFIX!r}. Got {path!r}.")
     return path
 
 

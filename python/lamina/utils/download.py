@@ -177,12 +177,10 @@ def _download(origin: str, path: Path, expected: str | None, algorithm: str, fre
         part.unlink(missing_ok=True)
     try:
         _fetch(origin, part)
-    except HTTPError as error:
-        reason = f"{error.code} {error.reason}"
-        raise OSError(_offline_message(origin, path, reason)) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise OSError(_offline_message(origin, path, reason)) from error
+        code = f"{error.code} " if isinstance(error, HTTPError) else ""
+        raise OSError(_offline_message(origin, path, f"{code}{reason}")) from error
     if not matches_hash(part, expected, algorithm):
         found = _checksum(part, expected or "", algorithm)
         part.unlink()
@@ -235,7 +233,7 @@ def _copy(response: Any, part: Path, done: int, total: int | None) -> int:
     return done
 
 
-def _offline_message(origin: str, path: Path, reason: Any) -> str:
+def _offline_message(origin: str, path: Path, reason: str) -> str:
     return (
         f"Could not download {origin} ({reason}).\n"
         f"  Without network: put the file there yourself, as {path}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ SIDES = ("pre", "post")
 
 
 def pad_sequences(
-    sequences: Iterable[Iterable[Any]],
+    sequences: Sequence[Any],
     maxlen: int | None = None,
     dtype: Any = "int32",
     padding: str = "pre",
@@ -38,9 +38,7 @@ def pad_sequences(
         if side not in SIDES:
             raise ValueError(f"pad_sequences: {name} must be 'pre' or 'post'. Got {side!r}.")
     if not hasattr(sequences, "__len__"):
-        raise ValueError(
-            f"pad_sequences: sequences must be a list of lists. Got {sequences!r}."
-        )
+        raise ValueError(f"pad_sequences: sequences must be a list of lists. Got {sequences!r}.")
     rows = list(sequences)
     for row in rows:
         if not hasattr(row, "__len__"):

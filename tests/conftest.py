@@ -36,6 +36,7 @@ def golden_names(family: str) -> list[str]:
 
 def check_golden(family: str, name: str) -> None:
     """Run one golden case with lamina and compare all it returns with what Keras returned."""
+    importlib.import_module(f"tests.golden.{family}_cases")
     case = cases.CASES[family][name]
     actual, expected = case.run(lamina), stored(family)[name]
     assert sorted(actual) == sorted(expected), "the case returns other entries than the file has"

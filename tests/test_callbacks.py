@@ -53,7 +53,7 @@ STOPS: dict[str, tuple[dict[str, Any], list[float], int, int]] = {
     "restore_at_the_end": (dict(patience=9, restore_best_weights=True), [3, 2, 2.5, 2.5], 4, 1),
     "min_delta": (dict(patience=1, min_delta=0.5), [3, 2.8, 2.7], 2, 1),
     "mode_max": (dict(patience=1, mode="max"), [1, 2, 1, 3], 3, 2),
-    "baseline": (dict(patience=2, baseline=1.0), [3, 2, 1.5, 0.5], 2, 1),
+    "baseline": (dict(patience=2, baseline=1.0), [3, 3, 3, 0.5], 2, 1),
     "start_from_epoch": (dict(patience=0, start_from_epoch=2), [1, 2, 3, 4, 5], 4, 3),
     "never": (dict(patience=1), [4, 3, 2, 1], 4, 3),
 }
@@ -154,7 +154,7 @@ def test_learning_rate_scheduler_checks_what_it_gets() -> None:
 PLATEAUS: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
     "plain": (dict(factor=0.5, patience=1), [3, 3, 3], [1, 0.5, 0.25]),
     "patience": (dict(factor=0.1, patience=2), [3, 3, 3, 2], [1, 1, 0.1, 0.1]),
-    "cooldown": (dict(factor=0.5, patience=1, cooldown=1), [3, 3, 3, 3], [1, 0.5, 0.5, 0.25]),
+    "cooldown": (dict(factor=0.5, patience=1, cooldown=2), [3, 3, 3, 3], [1, 0.5, 0.5, 0.25]),
     "min_lr": (dict(factor=0.1, patience=1, min_lr=0.05), [3, 3, 3], [1, 0.1, 0.05]),
     "min_delta": (dict(factor=0.5, patience=1, min_delta=1), [3, 2.5, 2.4], [1, 0.5, 0.25]),
     "max": (dict(factor=0.5, patience=1, mode="max"), [3, 4, 3], [1, 1, 0.5]),

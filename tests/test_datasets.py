@@ -158,9 +158,7 @@ def test_imdb_options(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(server, monkeypatch, "imdb.npz", body)
     serve(server, monkeypatch, "imdb_word_index.json", json.dumps({"the": 1}).encode())
     (x_train, y_train), _ = datasets.imdb.load_data(num_words=8)
-    assert sorted(map(tuple, x_train)) == sorted(
-        [(1, 4, 5, 6), (1, 7, 2), (1, 2), (1, 2, 2, 2, 2)]
-    )
+    assert sorted(map(tuple, x_train)) == sorted([(1, 4, 5, 6), (1, 7, 2), (1, 2), (1, 2, 2, 2, 2)])
     assert len(y_train) == 4
     assert datasets.imdb.get_word_index() == {"the": 1}
 

@@ -17,7 +17,7 @@ CPP_FLOORS = {"base": 0, "kernels": 1, "ops": 2, "graph": 3, "exec": 4, "binding
 # The installed headers belong to the floor that implements them.
 HEADER_FLOORS = {
     "types.h": 0, "tensor.h": 0, "cpu.h": 0, "api.h": 0, "runtime.h": 0, "graph.h": 2,
-    "plan.h": 4, "epoch.h": 4,
+    "python_call.h": 2, "plan.h": 4, "epoch.h": 4,
 }  # fmt: skip
 
 # Python: first part of the module's name -> its floor.
@@ -29,8 +29,8 @@ PYTHON_FLOORS = {
     "constraints": 6,
     "layers": 7,
     "losses": 8, "metrics": 8, "optimizers": 8, "callbacks": 8,
-    "models": 9,
-    "trainer": 10,
+    "trainer": 9,  # knows models only as what it is mixed into, so that Model can inherit it
+    "models": 10,
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_includes_point_down() -> None:
 def test_installed_headers_show_no_eigen_and_no_private_file() -> None:
     for path in sorted((CPP / "include").rglob("*.h")):
         text = path.read_text(encoding="utf-8")
-        assert "Eigen" not in text, path
+        assert not re.search(r"Eigen::|#include <Eigen", text), path
         for name in re.findall(r'#include "([^"]+)"', text):
             assert name.startswith("lamina/"), f"{path.name} includes {name}"
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import lamina
-
 from tests.conftest import check_golden, golden_names
 
 

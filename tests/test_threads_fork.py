@@ -18,8 +18,10 @@ X = np.random.RandomState(0).normal(size=(64, 10, 10, 1)).astype("float32")
 
 def cnn() -> Any:
     k = lamina.layers
-    model = lamina.Sequential([lamina.Input((10, 10, 1)), k.Conv2D(8, 3, activation="relu"),
-                               k.Flatten(), k.Dense(32, "relu"), k.Dense(3, "softmax")])  # fmt: skip
+    model = lamina.Sequential([
+        lamina.Input((10, 10, 1)), k.Conv2D(8, 3, activation="relu"), k.Flatten(),
+        k.Dense(32, "relu"), k.Dense(3, "softmax"),
+    ])  # fmt: skip
     model.compile("adam", "sparse_categorical_crossentropy")
     return model
 

@@ -60,7 +60,7 @@ class Planner {
         const void* storage = v.variable->value().owner().get();
         const auto [it, fresh] = storages.emplace(storage, 0);
         if (fresh) it->second = new_root(Root::Kind::variable, 0, id);
-        place(id) = {it->second, 0};  // the offset is not needed: variables are bound by pointer
+        place(id) = {it->second, 0, id};
       } else {
         const auto kind = v.kind == Value::Kind::constant ? Root::Kind::constant : Root::Kind::arena;
         place(id) = {new_root(kind, bytes(id), id), 0};
@@ -89,7 +89,7 @@ class Planner {
   void move_root(ValueId id, Place to) {
     const std::uint32_t from = place(id).root;
     for (Place& p : layout_.places)
-      if (p.root == from) p = {to.root, to.offset + p.offset};
+      if (p.root == from) p = {to.root, to.offset + p.offset, to.in_variable};
     root_read_[to.root] = std::max(root_read_[to.root], root_read_[from]);
     if (root_held_[from]) root_held_[to.root] = true;
     layout_.roots[from].bytes = 0;
@@ -106,7 +106,7 @@ class Planner {
         const ValueId id = root(node.in[i]).value;
         const bool whole = bytes(id) == bytes(node.in[i]) && place(node.in[i]).offset == 0;
         if (whole && owns_arena_root(id) && !root_held_[place(id).root] && !writes_in_place(id))
-          move_root(id, {place(node.out[0]).root, offsets[i]});
+          move_root(id, {place(node.out[0]).root, offsets[i], kNoValue});
       }
     }
   }
@@ -127,7 +127,7 @@ class Planner {
       const std::uint32_t variable_root = place(a.variable).root;
       if (root_read_[variable_root] > maker_[id] || root_held_[variable_root]) continue;
       if (!may_write_over(graph_.nodes[node_index], id, a.variable, variable_root)) continue;
-      move_root(id, {variable_root, 0});
+      move_root(id, {variable_root, 0, a.variable});
       root_held_[variable_root] = false;  // held as an assign, which is done with that
       in_variable_[id] = a.variable;
     }

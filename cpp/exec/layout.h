@@ -25,6 +25,7 @@ struct Root {
 struct Place {
   std::uint32_t root = ~0U;
   std::size_t offset = 0;
+  ValueId in_variable = kNoValue;      // offset counts from this variable, wherever it is by then
 };
 
 struct Layout {

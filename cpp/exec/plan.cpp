@@ -14,16 +14,14 @@ struct Plan::Impl {
   }
 
   void* address(ValueId id) const {
-    const Value& value = program.graph.values[id];
-    if (value.kind == Value::Kind::variable) return value.variable->value().raw();
     return at(program.layout.places[id]);
   }
 
   void* at(const Place& place) const {
     const Root& root = program.layout.roots[place.root];
     const Value* owner = root.value == kNoValue ? nullptr : &program.graph.values[root.value];
-    if (root.kind == Root::Kind::variable)
-      return static_cast<std::byte*>(const_cast<void*>(owner->variable->value().raw())) + place.offset;
+    if (place.in_variable != kNoValue)
+      return static_cast<std::byte*>(program.graph.values[place.in_variable].variable->value().raw()) + place.offset;
     if (root.kind == Root::Kind::constant)
       return static_cast<std::byte*>(const_cast<void*>(owner->constant.raw())) + place.offset;
     return static_cast<std::byte*>(const_cast<void*>(arena.raw())) + root.offset + place.offset;
@@ -40,14 +38,14 @@ struct Plan::Impl {
       for (const ValueId id : step.in) pointers.push_back(address(id));
       void** outs = pointers.data() + pointers.size();
       for (const ValueId id : step.out) pointers.push_back(id == kNoValue ? nullptr : address(id));
-      auto* scratch = step.scratch == ~0U ? nullptr : static_cast<std::byte*>(at({step.scratch, 0}));
+      auto* scratch = step.scratch == ~0U ? nullptr : static_cast<std::byte*>(at({step.scratch}));
       runs.push_back({ins, outs, scratch, &failure});
     }
     saves.clear();
     copies.clear();
     std::map<ValueId, void*> saved;
     for (const auto& [id, root] : program.layout.saved) {
-      saves.push_back({at({root, 0}), address(id), byte_size(program.graph.values[id].spec)});
+      saves.push_back({at({root}), address(id), byte_size(program.graph.values[id].spec)});
       saved[id] = saves.back().to;
     }
     const auto final_address = [&](ValueId id) { return saved.count(id) != 0 ? saved[id] : address(id); };

@@ -3,6 +3,8 @@
 // are independent, and the order of summation depends on the length of the line only.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -108,6 +110,26 @@ LAMINA_INLINE Vec<T> line_max(const Line& line, const T* z) {
   return line.max(m);
 }
 
+// Sums over a line, in slices: rounding errors grow with a slice, not with the line.
+// add(k, parts) adds the terms of vector k.
+template <class T, std::size_t kSums, class Line, class Add>
+LAMINA_INLINE std::array<Vec<T>, kSums> line_sums(const Line& line, const Add& add) {
+  constexpr Dim kSlice = 64;
+  std::array<Vec<T>, kSums> totals{};
+  for (Dim first = 0; first < line.vectors(); first += kSlice) {
+    std::array<Vec<T>, kSums> parts{};
+    const Dim last = std::min(first + kSlice, line.vectors());
+    for (Dim k = first; k < last; ++k) add(k, parts);
+    for (std::size_t i = 0; i < kSums; ++i) totals[i] += parts[i];
+  }
+  for (Vec<T>& total : totals) total = line.sum(total);
+  return totals;
+}
+template <class T, class Line, class Term>
+LAMINA_INLINE Vec<T> line_sum(const Line& line, const Term& term) {
+  return line_sums<T, 1>(line, [&](Dim k, auto& parts) { parts[0] += term(k); })[0];
+}
+
 // ---- Softmax and log-softmax; y may be z, and dx may be dy or y.
 template <class T, class Line>
 void forward(const Line& line, const T* z, T* y) {
@@ -117,40 +139,35 @@ void forward(const Line& line, const T* z, T* y) {
     line.put(y, 0, e * (1 / line.sum(e)));
     return;
   }
-  Vec<T> sum{};
-  for (Dim k = 0; k < line.vectors(); ++k) {
+  const Vec<T> sum = line_sum<T>(line, [&](Dim k) {
     const Vec<T> e = exp(line.get(z, k, kMinusInf<T>) - m);
-    sum += e;
     line.put(y, k, e);
-  }
-  const Vec<T> scale = 1 / line.sum(sum);
+    return e;
+  });
+  const Vec<T> scale = 1 / sum;
   for (Dim k = 0; k < line.vectors(); ++k) line.put(y, k, line.get(y, k, T(0)) * scale);
 }
 
 template <class T, class Line>
 void log_forward(const Line& line, const T* z, T* y) {
   const Vec<T> m = line_max(line, z);
-  Vec<T> sum{};
-  for (Dim k = 0; k < line.vectors(); ++k) sum += exp(line.get(z, k, kMinusInf<T>) - m);
-  const Vec<T> log_sum = log(line.sum(sum));
+  const Vec<T> log_sum =
+      log(line_sum<T>(line, [&](Dim k) { return exp(line.get(z, k, kMinusInf<T>) - m); }));
   for (Dim k = 0; k < line.vectors(); ++k)
     line.put(y, k, (line.get(z, k, kMinusInf<T>) - m) - log_sum);
 }
 
 template <class T, class Line>
 void backward(const Line& line, const T* y, const T* dy, T* dx) {
-  Vec<T> sum{};
-  for (Dim k = 0; k < line.vectors(); ++k) sum += line.get(y, k, T(0)) * line.get(dy, k, T(0));
-  sum = line.sum(sum);
+  const Vec<T> sum =
+      line_sum<T>(line, [&](Dim k) { return line.get(y, k, T(0)) * line.get(dy, k, T(0)); });
   for (Dim k = 0; k < line.vectors(); ++k)
     line.put(dx, k, line.get(y, k, T(0)) * (line.get(dy, k, T(0)) - sum));
 }
 
 template <class T, class Line>
 void log_backward(const Line& line, const T* y, const T* dy, T* dx) {
-  Vec<T> sum{};
-  for (Dim k = 0; k < line.vectors(); ++k) sum += line.get(dy, k, T(0));
-  sum = line.sum(sum);
+  const Vec<T> sum = line_sum<T>(line, [&](Dim k) { return line.get(dy, k, T(0)); });
   for (Dim k = 0; k < line.vectors(); ++k)
     line.put(dx, k, line.get(dy, k, T(0)) - exp(line.get(y, k, T(0))) * sum);
 }
@@ -167,31 +184,28 @@ struct CrossEntropy {
 template <class T>
 CrossEntropy<T> cross_entropy(const Row<T>& row, const T* z, const T* t) {
   const Vec<T> m = line_max(row, z);
-  Vec<T> sum{}, weight{}, dot{};
-  for (Dim k = 0; k < row.vectors(); ++k) {
+  const auto sums = line_sums<T, 3>(row, [&](Dim k, auto& parts) {
     const Vec<T> target = row.get(t, k, T(0));
     const Vec<T> shifted = row.get(z, k, kMinusInf<T>) - m;
-    sum += exp(shifted);
-    weight += target;
-    dot += select(target == T(0), Vec<T>{}, target * shifted);  // no 0 * inf for excluded classes
-  }
-  return {row.sum(sum)[0], row.sum(weight)[0], row.sum(dot)[0]};
+    parts[0] += exp(shifted);
+    parts[1] += target;
+    // No 0 * inf for classes that are excluded.
+    parts[2] += select(target == T(0), Vec<T>{}, target * shifted);
+  });
+  return {sums[0][0], sums[1][0], sums[2][0]};
 }
 
 template <class T>
 CrossEntropy<T> sparse_cross_entropy(const Row<T>& row, const T* z, Dim label) {
   const Vec<T> m = line_max(row, z);
-  Vec<T> sum{};
-  for (Dim k = 0; k < row.vectors(); ++k) sum += exp(row.get(z, k, kMinusInf<T>) - m);
-  return {row.sum(sum)[0], T(1), z[label] - m[0]};
+  const Vec<T> sum = line_sum<T>(row, [&](Dim k) { return exp(row.get(z, k, kMinusInf<T>) - m); });
+  return {sum[0], T(1), z[label] - m[0]};
 }
 
 // d is the gradient of the loss, p the softmax of the logits; dz may be p or t.
 template <class T>
 void cross_entropy_backward(const Row<T>& row, const T* p, const T* t, T d, T* dz) {
-  Vec<T> weight{};
-  for (Dim k = 0; k < row.vectors(); ++k) weight += row.get(t, k, T(0));
-  weight = row.sum(weight);
+  const Vec<T> weight = line_sum<T>(row, [&](Dim k) { return row.get(t, k, T(0)); });
   for (Dim k = 0; k < row.vectors(); ++k)
     row.put(dz, k, (row.get(p, k, T(0)) * weight - row.get(t, k, T(0))) * d);
 }

@@ -278,10 +278,10 @@ LAMINA_INLINE Vec<float> erf(Vec<float> x) {
   using namespace vec_detail;
   const F size = at_most(abs(x), constant(4.f));
   const F z = size * size;
-  // near 0: x + x P(x^2); else 1 - exp(-x Q(x))
-  const F near = polynomial(z, 8.2154234e-05f, -0.0008105965f, 0.005197797f, -0.026858104f,
-                            0.112836726f, -0.37612632f, 0.12837917f) *
-                     size +
+  // near 0: x (1 + P(x^2)); else 1 - exp(-x Q(x))
+  const F near = (polynomial(z, 8.2154234e-05f, -0.0008105965f, 0.005197797f, -0.026858104f,
+                             0.112836726f, -0.37612632f, 0.12837917f) +
+                  1.f) *
                  size;
   const F q = polynomial(size, 1.0433115e-05f, -0.0003148581f, 0.003610342f, -0.023694566f,
                          0.10615905f, 0.63519806f, 1.1286371f);

@@ -16,12 +16,12 @@ std::vector<Spec> infer_reshape(const InferArgs& a) {
   require_count(a, 1);
   Shape to = attr_ints(a.attrs, "shape");
   const auto open = std::find(to.begin(), to.end(), -1);
-  if (open != to.end() && std::find(open + 1, to.end(), -1) != to.end())
-    shape_error("cannot reshape to " + to_string(Attr(to)) + ": only one size may be -1");
   for (const Dim d : to)
     if (d < -1)
       shape_error("cannot reshape to " + to_string(Attr(to)) + ": sizes are not negative");
-  if (!is_known(a[0].shape)) return {{a[0].dtype, to}};  // an open size stays unknown
+  if (!is_known(a[0].shape)) return {{a[0].dtype, to}};  // open sizes stay unknown
+  if (open != to.end() && std::find(open + 1, to.end(), -1) != to.end())
+    shape_error("cannot reshape to " + to_string(Attr(to)) + ": only one size may be -1");
   const Dim count = element_count(a[0].shape);
   Dim known = 1;
   for (const Dim d : to) known *= d == -1 ? 1 : d;

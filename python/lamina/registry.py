@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from lamina import serialization
 from lamina.names import to_snake_case
 from lamina.validation import did_you_mean, short_repr
 
@@ -31,6 +30,8 @@ class Registry:
         Raises:
             ValueError: if nothing has that name; names the nearest one that exists.
         """
+        from lamina import serialization  # a higher floor
+
         custom = serialization.get_registered_object(name, dict(custom_objects or {}))
         if custom is not None:
             return custom
@@ -65,6 +66,8 @@ class Registry:
                 f"{self.family}: a configuration is a name or a dict with 'class_name' and "
                 f"'config'. Got {short_repr(config)}."
             )
+        from lamina import serialization  # a higher floor
+
         return serialization.deserialize_keras_object(
             dict(config), custom_objects=dict(custom_objects or {}), module_objects=self.objects
         )

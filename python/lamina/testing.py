@@ -1,9 +1,9 @@
 """Checks for layers, as this project runs them; use them for layers of your own.
 
-    from lamina.testing import check_layer
+from lamina.testing import check_layer
 
-    def test_my_layer():
-        check_layer(MyLayer, {"units": 3}, input_shape=(2, 5))
+def test_my_layer():
+    check_layer(MyLayer, {"units": 3}, input_shape=(2, 5))
 """
 
 from __future__ import annotations
@@ -173,9 +173,7 @@ def _check_training(layer: Any, model: Any, data: Any, outputs: Any) -> None:
     history = model.fit(data, target, epochs=STEPS, verbose=0).history["loss"]
     assert np.isfinite(history).all(), f"training gives {history}"
     assert history[-1] < history[0], f"{STEPS} steps raise the loss: {history}"
-    changed = [
-        (a != b).any() for a, b in zip(kept, layer.get_weights(), strict=True) if a.size
-    ]
+    changed = [(a != b).any() for a, b in zip(kept, layer.get_weights(), strict=True) if a.size]
     assert any(changed), "training changes no weight"
     layer.trainable = False
     model.compile(Adam(0.01), losses)

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -249,7 +249,10 @@ def _has_keras_tensor(values: Any) -> bool:
     return False
 
 
-def symbolic_op(fn: Callable[..., Any]) -> Callable[..., Any]:
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def symbolic_op(fn: _F) -> _F:
     """Make a public op function work on KerasTensors too: such a call becomes a node of the model."""
 
     @functools.wraps(fn)
@@ -260,7 +263,7 @@ def symbolic_op(fn: Callable[..., Any]) -> Callable[..., Any]:
             return _op_recorder(call, args, kwargs)
         return fn(*args, **kwargs)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 def map_tensors(fn: Callable[[Any], Any], value: Any, kind: type | tuple[type, ...]) -> Any:

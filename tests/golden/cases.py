@@ -101,9 +101,7 @@ def save(family: str, results: dict[str, Result]) -> None:
 
 
 def load(family: str) -> dict[str, Result]:
-    results: dict[str, Result] = json.loads(
-        (HERE / f"{family}.json").read_text(encoding="utf-8")
-    )
+    results: dict[str, Result] = json.loads((HERE / f"{family}.json").read_text(encoding="utf-8"))
     with np.load(HERE / f"{family}.npz", allow_pickle=False) as arrays:
         for key in arrays.files:
             name, entry = key.rsplit("|", 1)

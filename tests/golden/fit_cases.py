@@ -129,7 +129,8 @@ fit("binary_flat_labels", binary, X, BITS[:, 0].astype("int64"),
     dict(loss="binary_crossentropy", metrics=["accuracy"]))  # fmt: skip
 fit("binary_auc", binary, X, BITS, dict(
     loss="binary_crossentropy",
-    metrics=lambda k: ["acc", k.metrics.Precision(), k.metrics.Recall(), k.metrics.AUC()]))  # fmt: skip
+    metrics=lambda k: ["acc", k.metrics.Precision(), k.metrics.Recall(), k.metrics.AUC()]),
+)  # fmt: skip
 fit("sparse", classifier, X, LABELS,
     dict(loss="sparse_categorical_crossentropy", metrics=["accuracy"]))  # fmt: skip
 fit("categorical", classifier, X, one_hot(LABELS, 3),
@@ -142,7 +143,8 @@ fit("label_smoothing", classifier, X, one_hot(LABELS, 3), dict(
 fit("sum_reduction", regression, X, Y, dict(
     loss=lambda k: k.losses.MeanSquaredError(reduction="sum")))  # fmt: skip
 fit("validation_split", classifier, X, LABELS, dict(
-    loss="sparse_categorical_crossentropy", metrics=["accuracy"]), validation_split=0.3)  # fmt: skip
+    loss="sparse_categorical_crossentropy", metrics=["accuracy"]),
+    validation_split=0.3)  # fmt: skip
 fit("validation_data", classifier, X, LABELS, dict(
     loss="sparse_categorical_crossentropy", metrics=["accuracy"]),
     validation_data=(X[:9] + 1, LABELS[:9]))  # fmt: skip
@@ -163,7 +165,8 @@ fit("class_weight_one_hot", classifier, X, one_hot(LABELS, 3), dict(
 fit("class_weight_partial", classifier, X, LABELS, dict(
     loss="sparse_categorical_crossentropy"), class_weight={1: 3.0})  # fmt: skip
 fit("regularized", regularized, X, LABELS, dict(
-    loss="sparse_categorical_crossentropy", metrics=["accuracy"]), validation_split=0.3)  # fmt: skip
+    loss="sparse_categorical_crossentropy", metrics=["accuracy"]),
+    validation_split=0.3)  # fmt: skip
 fit("two_heads", two_heads, X, [Y, LABELS], dict(
     loss=["mse", "sparse_categorical_crossentropy"]), validation_split=0.3)  # fmt: skip
 fit("two_heads_weights", two_heads, X, [Y, LABELS], dict(
@@ -179,7 +182,8 @@ fit("masked_tagger", tagger, SEQUENCES, (SEQUENCES % 2), dict(
     loss="sparse_categorical_crossentropy", metrics=["accuracy"],
     weighted_metrics=["accuracy"]))  # fmt: skip
 fit("cnn", digits_cnn, uniform(ROWS, 8, 8, 1), LABELS, dict(
-    loss="sparse_categorical_crossentropy", metrics=["accuracy"]), validation_split=0.3)  # fmt: skip
+    loss="sparse_categorical_crossentropy", metrics=["accuracy"]),
+    validation_split=0.3)  # fmt: skip
 fit("initial_epoch", regression, X, Y, dict(loss="mse"), initial_epoch=1)
 fit("steps_per_epoch", regression, X, Y, dict(loss="mse"), steps_per_epoch=2)
 fit("clipped", regression, X, Y, dict(

@@ -47,7 +47,7 @@ def trajectory(key: str) -> None:
         for step in range(STEPS):
             grads = [normal(3, 4, seed=10 + step) * (step % 3 + 0.1), normal(5, seed=50 + step)]
             optimizer.apply_gradients(
-                [(keras.ops.convert_to_tensor(g), v) for g, v in zip(grads, variables)]
+                [(keras.ops.convert_to_tensor(g), v) for g, v in zip(grads, variables, strict=True)]
             )
             rows.append(np.concatenate([as_numpy(v.value).ravel() for v in variables]))
         return {

@@ -50,7 +50,7 @@ def listing(path: Path) -> list[str]:
     with h5py.File(path) as file:
         file.visititems(
             lambda name, item: entries.append(
-                f"{name} {tuple(item.shape)} {item.dtype}" if isinstance(item, h5py.Dataset)
+                f"{name} {tuple(item.shape)} {item.dtype.kind}" if isinstance(item, h5py.Dataset)
                 else name
             )
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Dense, Activation, Embedding, Dropout, shapes, Lambda, Rescaling; every layer is in a file."""
+"""Dense, Activation, Embedding, Dropout, shapes, Lambda, Rescaling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from lamina.testing import check_layer
 from tests.conftest import check_golden, golden_names
 from tests.layers import test_conv, test_merging, test_pooling, test_recurrent
 
-PREFIXES = ("dense_", "activation_", "embedding", "dropout", "lambda", "rescaling", "flatten", "reshape")
+PREFIXES = (
+    "dense_", "activation_", "embedding", "dropout", "lambda", "rescaling", "flatten", "reshape",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [n for n in golden_names("layers") if n.startswith(PREFIXES)])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import lamina
-
 from tests.conftest import check_golden, golden_names
 
 PREFIXES = ("add", "concatenate", "operators")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import lamina
-
 from tests.conftest import check_golden, golden_names
 
 PREFIXES = ("max_pooling2d_", "average_pooling2d_", "global_")
@@ -18,7 +17,7 @@ def test_like_keras(name: str) -> None:
 
 
 def averages_by_hand(x: np.ndarray, size: int, stride: int) -> np.ndarray:
-    """"same" average pooling over the valid cells only; the odd padding cell goes to the end."""
+    """ "same" average pooling over the valid cells only; the odd padding cell goes to the end."""
     rows, columns = (-(-n // stride) for n in x.shape[1:3])
     out = np.zeros((len(x), rows, columns, x.shape[3]), "float64")
     starts = [

@@ -30,8 +30,6 @@ def test_sizes_grow_from_bytes_to_megabytes() -> None:
 def test_an_epoch_is_one_plain_line_when_output_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import numpy as np
-
     model = lamina.Sequential([lamina.Input((2,)), lamina.layers.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(np.zeros((20, 2)), np.zeros((20, 1)), batch_size=2, epochs=3)

@@ -75,9 +75,7 @@ def test_predict_with_steps_and_generator() -> None:
         for start in range(0, 37, 10):
             yield (X[start : start + 10],)
 
-    np.testing.assert_array_equal(
-        model.predict(batches(), verbose=0), model.predict(X, verbose=0)
-    )
+    np.testing.assert_array_equal(model.predict(batches(), verbose=0), model.predict(X, verbose=0))
     assert model.predict(X, batch_size=10, steps=2, verbose=0).shape == (20, 2)
 
 

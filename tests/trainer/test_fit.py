@@ -14,6 +14,7 @@ X = np.random.RandomState(0).normal(size=(40, 4)).astype("float32")
 Y = (X @ np.array([[1.0], [-2.0], [0.5], [0.0]], "float32")) + 0.3
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("name", golden_names("fit"))
 def test_like_keras(name: str) -> None:
     check_golden("fit", name)

@@ -74,8 +74,9 @@ class BasePooling(Layer):
         if any(size is not None and size < 1 for size in sizes):
             raise ValueError(
                 f"{self.name} ({type(self).__name__}): pool_size {self.pool_size} does not fit "
-                f"into input {spatial} with padding={self.padding!r}.\n  Computed output size would "
-                "be zero or negative: use padding='same', a smaller pool_size, or larger inputs."
+                f"into input {spatial} with padding={self.padding!r}.\n  Computed output size "
+                "would be zero or negative: use padding='same', a smaller pool_size, or larger "
+                "inputs."
             )
         return (shape[0], *sizes, shape[-1]) if last else (*shape[:2], *sizes)
 

@@ -257,6 +257,12 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
             axis=axis,
         )
 
+    def get_config(self) -> dict[str, Any]:
+        described = super().get_config()
+        if described["axis"] == -1:  # Keras writes no axis
+            del described["axis"]
+        return described
+
 
 class Dice(LossFunctionWrapper):
     """1 - the Dice coefficient, for segmentation."""

@@ -142,6 +142,11 @@ def get(identifier: Any) -> Any:
     return _registry.get(identifier)
 
 
+def check_name(name: str) -> None:
+    """Raise the ValueError of `get(name)` for an unknown name, without making a metric."""
+    _registry.find(name)
+
+
 def serialize(metric: Any) -> Any:
     """Return the configuration of a metric."""
     return serialization.serialize_keras_object(metric)

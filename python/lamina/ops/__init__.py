@@ -15,6 +15,7 @@ from lamina.ops.core import *  # noqa: F403
 from lamina.ops.creation import *  # noqa: F403
 from lamina.ops.crossentropy import *  # noqa: F403
 from lamina.ops.elementwise import *  # noqa: F403
+from lamina.ops.joining import *  # noqa: F403
 from lamina.ops.layout import *  # noqa: F403
 from lamina.ops.linalg import *  # noqa: F403
 from lamina.ops.nn import *  # noqa: F403

@@ -327,7 +327,7 @@ def scan(
         reverse: whether to go from the last element to the first.
         unroll: accepted for Keras's sake; the loop is always unrolled into the graph.
     """
-    from lamina.ops.layout import stack
+    from lamina.ops.joining import stack
 
     steps = length if length is not None else shape(_leaves(xs)[0])[0]
     if steps is None:

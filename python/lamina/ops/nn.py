@@ -138,7 +138,7 @@ def mish(x: TensorLike) -> Tensor:
 @symbolic_op
 def glu(x: TensorLike, axis: int = -1) -> Tensor:
     """Return the first half along `axis` times the sigmoid of the second half."""
-    from lamina.ops.layout import split
+    from lamina.ops.joining import split
 
     value, gate = split(to_float(x), 2, axis)
     return apply("multiply", value, apply("sigmoid", gate))

@@ -141,7 +141,7 @@ def quantile(
         picked = [reshape_to(p, sizes) for p in picked]
     if fractions.ndim == 0:
         return picked[0]
-    from lamina.ops.layout import stack
+    from lamina.ops.joining import stack
 
     return stack(picked, 0)
 

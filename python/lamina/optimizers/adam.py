@@ -91,7 +91,7 @@ class Adam(Optimizer):
             *(state.value for state in states),
             gradient,
             ops.cast(learning_rate, variable.dtype),
-            convert(self.iterations),
+            ops.cast(self.iterations, "int64"),
             beta_1=float(self.beta_1),
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),

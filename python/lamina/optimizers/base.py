@@ -128,7 +128,7 @@ class Optimizer:
         self._averages: list[Variable] = []
         self._accumulators: list[Variable] = []
         self._updates_now: Tensor | None = None  # while applying with accumulation
-        self._iterations = self._own_variable(np.zeros((), np.int64), "iteration")
+        self._iterations = self._own_variable(np.zeros((), np.int32), "iteration")
         self._learning_rate = self._checked_rate(learning_rate)
         if isinstance(self._learning_rate, float):
             rate = np.asarray(self._learning_rate, config.floatx())

@@ -218,7 +218,7 @@ def _as_list(value: Any) -> list[Any]:
 def check_metric(entry: Any) -> None:
     """Complain about a misspelt metric at compile, not in the middle of fit."""
     if isinstance(entry, str) and entry.lower() not in (*_ACCURACY, *_CROSSENTROPY):
-        metrics_module.get(entry)
+        metrics_module.check_name(entry)
     elif entry is not None and not isinstance(entry, (str, metrics_module.Metric, Mapping)) and not callable(entry):
         raise ValueError(f"compile(): a metric is a name, a function or a Metric. Got {entry!r}.")
 

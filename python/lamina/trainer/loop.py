@@ -135,8 +135,10 @@ class EpochLoop:
         model.stop_training = False
         callbacks.on_train_begin()
         logs: dict[str, Any] = {}
+        epochs_ran = False
         for epoch in range(initial_epoch, self.epochs):
             self._epoch = epoch
+            epochs_ran = True
             model._trainer_results.reset()
             callbacks.on_epoch_begin(epoch)
             self._run()
@@ -148,6 +150,8 @@ class EpochLoop:
             callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        if model.optimizer is not None and epochs_ran:
+            model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.on_train_end(logs)
         return model.history
 

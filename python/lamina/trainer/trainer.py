@@ -84,6 +84,8 @@ class Trainer:
             resolve_loss(item)
         for entry in structure.flatten([metrics, weighted_metrics]):
             check_metric(entry)
+        if self.optimizer is not None and self.optimizer is not new_optimizer:
+            self.optimizer.release()  # its flat buffers; the next one packs the weights anew
         self.optimizer = new_optimizer
         self.loss = loss
         self.run_eagerly = run_eagerly

@@ -396,7 +396,7 @@ class Trainer:
         verbose = arguments.check_verbose("evaluate()", verbose)
         source = source_of(x, y, sample_weight, None, batch_size, False, steps, who="evaluate()")
         logs = EpochLoop(self, "test", source, steps, callbacks, verbose).evaluate()
-        return logs if return_dict else self._in_order(logs)
+        return logs if return_dict else self._ordered_logs(logs)
 
     def predict(
         self,
@@ -468,13 +468,13 @@ class Trainer:
                 )
             sample_weight = class_weights(to_columns(y, "y"), class_weight)
         logs = self._on_batch("train", x, y, sample_weight, "train_on_batch()")
-        return logs if return_dict else self._in_order(logs)
+        return logs if return_dict else self._ordered_logs(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """The loss and the metrics of one batch."""
         require_compiled(self, "test_on_batch()")
         logs = self._on_batch("test", x, y, sample_weight, "test_on_batch()")
-        return logs if return_dict else self._in_order(logs)
+        return logs if return_dict else self._ordered_logs(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
@@ -496,7 +496,7 @@ class Trainer:
         step.program(columns)
         return self._trainer_results.read()
 
-    def _in_order(self, logs: dict[str, float]) -> Any:
+    def _ordered_logs(self, logs: dict[str, float]) -> Any:
         """Loss first, then the metrics as compiled, then the rest by name."""
         names: list[str] = []
         for metric in self.metrics:

@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 
 def _whole(who: str, name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -37,9 +39,12 @@ def check_fit(
     steps_per_epoch: Any,
     validation_steps: Any,
     validation_batch_size: Any,
+    shuffle: Any,
 ) -> None:
-    """Raises:
-    ValueError: naming the argument, its value and what is allowed.
+    """Check the arguments of fit that are no data.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
     """
     optional_whole("fit()", "batch_size", batch_size)
     _whole("fit()", "epochs", epochs, 0)
@@ -47,6 +52,8 @@ def check_fit(
     optional_whole("fit()", "steps_per_epoch", steps_per_epoch)
     optional_whole("fit()", "validation_steps", validation_steps)
     optional_whole("fit()", "validation_batch_size", validation_batch_size)
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise ValueError(f"fit(): shuffle must be True or False. Got {shuffle!r}.")
     if isinstance(validation_split, bool) or not isinstance(validation_split, numbers.Real):
         raise ValueError(f"fit(): validation_split must be a number in [0, 1). Got {validation_split!r}.")
     if validation_split is None or not 0.0 <= float(validation_split) < 1.0:

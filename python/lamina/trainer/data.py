@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,11 +111,7 @@ class ArraySource:
 
     def batch_of(self, rows: int) -> Batch:
         """The first `rows` rows, to tell the shapes of a batch."""
-        cut: Callable[[Any], Any] = lambda a: None if a is None else a[:rows]  # noqa: E731
-        return tuple(  # type: ignore[return-value]
-            None if part is None else structure.map_structure(cut, part)
-            for part in (self.x, self.y, self.sample_weight)
-        )
+        return _cut((self.x, self.y, self.sample_weight), 0, rows)
 
 
 @dataclass
@@ -132,10 +129,6 @@ class StreamSource:
         if self.steps is None and hasattr(self.batches, "__len__"):
             self.steps = len(self.batches)
 
-    @property
-    def is_endless(self) -> bool:
-        return not hasattr(self.batches, "__len__")
-
     def epoch(self, steps: int | None) -> Iterator[Batch]:
         """The batches of one epoch; a limited epoch goes on where the last one stopped."""
         if self._iterator is None or steps is None:
@@ -152,13 +145,18 @@ class StreamSource:
             yield self.prepared(item)
             taken += 1
 
+    def begin_epoch(self) -> None:
+        if hasattr(self.batches, "on_epoch_begin"):
+            self.batches.on_epoch_begin()
+
     def end_epoch(self) -> None:
         if hasattr(self.batches, "on_epoch_end"):
             self.batches.on_epoch_end()
 
     def _iterate(self) -> Iterator[Any]:
-        if hasattr(self.batches, "__getitem__") and hasattr(self.batches, "__len__"):
-            return (self.batches[i] for i in range(len(self.batches)))
+        if hasattr(self.batches, "__getitem__") and not hasattr(self.batches, "__next__"):
+            count = self.steps if hasattr(self.batches, "num_batches") else len(self.batches)
+            return (self.batches[i] for i in (range(count) if count else itertools.count()))
         return iter(self.batches)
 
     def prepared(self, item: Any) -> Batch:
@@ -251,6 +249,11 @@ def source_of(
     weight = to_columns(sample_weight, "sample_weight")
     row_count(who, x=x, y=y, sample_weight=weight)
     if class_weight:
+        if sample_weight is not None:
+            raise ValueError(
+                f"{who}: give class_weight or sample_weight, not both. "
+                f"Got class_weight={class_weight!r} and a sample_weight."
+            )
         if y is None:
             raise ValueError(f"{who}: class_weight needs y.")
         weight = class_weights(y, class_weight, weight)
@@ -271,13 +274,18 @@ def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource,
         )
 
     def part(begin: int, end: int, shuffle: bool) -> ArraySource:
-        def cut(a: Any) -> Any:
-            return None if a is None else a[begin:end]
-
-        parts = [
-            None if p is None else structure.map_structure(cut, p)
-            for p in (source.x, source.y, source.sample_weight)
-        ]
+        parts = _cut((source.x, source.y, source.sample_weight), begin, end)
         return ArraySource(*parts, source.batch_size, shuffle)
 
     return part(0, at, source.shuffle), part(at, source.rows, False)
+
+
+def _cut(parts: Batch, begin: int, end: int) -> Batch:
+    """Rows [begin, end) of every array."""
+
+    def cut(array: Any) -> Any:
+        return None if array is None else array[begin:end]
+
+    return tuple(  # type: ignore[return-value]
+        None if part is None else structure.map_structure(cut, part) for part in parts
+    )

@@ -220,7 +220,8 @@ class EpochLoop:
         sinks: list[Any] = []
         if self.mode == "predict":
             self._structure = self._main.outputs
-            self._outputs = sinks = self._predict_buffers(source.rows)
+            rows = min(last * self._batch, source.rows)
+            self._outputs = sinks = self._predict_buffers(rows)
         before, after = self._hooks(first)
         done, stopped = _core.run_epoch(
             self._main.program, self._tail.program if self._tail else None,
@@ -274,6 +275,7 @@ class EpochLoop:
         source, callbacks, mode, model = self.source, self.callbacks, self.mode, self.model
         wants = self._wants_batches
         done = 0
+        source.begin_epoch()
         for batch in source.epoch(self.steps):
             if wants:
                 getattr(callbacks, f"on_{mode}_batch_begin")(done)

@@ -342,7 +342,7 @@ class Trainer:
         require_compiled(self, "fit()")
         arguments.check_fit(
             batch_size, epochs, initial_epoch, validation_split, validation_freq, class_weight,
-            steps_per_epoch, validation_steps, validation_batch_size,
+            steps_per_epoch, validation_steps, validation_batch_size, shuffle,
         )  # fmt: skip
         verbose = arguments.check_verbose("fit()", verbose)
         source = source_of(x, y, sample_weight, class_weight, batch_size, bool(shuffle), steps_per_epoch)

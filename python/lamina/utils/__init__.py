@@ -20,6 +20,8 @@ from lamina.utils.session import clear_session
 _ELSEWHERE = {
     "CustomObjectScope": "lamina.serialization",
     "custom_object_scope": "lamina.serialization",
+    "PyDataset": "lamina.utils.dataset",
+    "Sequence": "lamina.utils.dataset",
     "deserialize_keras_object": "lamina.serialization",
     "get_custom_objects": "lamina.serialization",
     "get_registered_name": "lamina.serialization",

@@ -9,6 +9,7 @@ import pytest
 
 import lamina
 from tests.conftest import check_golden, golden_names
+from tests.golden.optimizers_cases import SLOTS
 
 
 @pytest.mark.parametrize("name", golden_names("optimizers"))
@@ -97,7 +98,7 @@ def test_variables_of_adam_in_keras_order() -> None:
     assert shapes == [(), (), (3, 2), (3, 2), (2,), (2,)]
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("name", SLOTS)
 def test_config_round_trip(name: str) -> None:
     optimizer = getattr(lamina.optimizers, name)(learning_rate=0.03, clipnorm=2.0)
     again = lamina.optimizers.deserialize(lamina.optimizers.serialize(optimizer))

@@ -43,8 +43,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, const F& body) {
 }
 
 // Runs `body` once, on the calling thread, while a team of threads stands by for the parallel_for
-// calls inside it. Nested: uses the outer team. When another caller holds the team: runs without one.
-// Exceptions of `body` pass through.
+// calls inside it. Nested: uses the outer team. When another caller holds the team: runs without
+// one. Exceptions of `body` pass through.
 void with_team(ChunkFn body);
 
 // Threads the next team would have: the least of OpenMP's setting (OMP_NUM_THREADS, threadpoolctl),

@@ -48,15 +48,17 @@ Tensor Tensor::clone() const {
 
 void Tensor::check(DType wanted) const {
   if (wanted != spec_.dtype)
-    throw TypeError(std::string("this tensor holds ") + dtype_name(spec_.dtype) + ", not " + dtype_name(wanted));
+    throw TypeError(std::string("this tensor holds ") + dtype_name(spec_.dtype) + ", not " +
+                    dtype_name(wanted));
 }
 
-Variable::Variable(std::string name, Tensor value) : name_(std::move(name)), value_(std::move(value)) {}
+Variable::Variable(std::string name, Tensor value)
+    : name_(std::move(name)), value_(std::move(value)) {}
 
 void Variable::assign(const Tensor& value) {
   if (!(value.spec() == spec()))
-    throw ShapeError("variable '" + name_ + "' is " + to_string(spec()) + " and cannot take a value of " +
-                     to_string(value.spec()));
+    throw ShapeError("variable '" + name_ + "' is " + to_string(spec()) +
+                     " and cannot take a value of " + to_string(value.spec()));
   std::memmove(value_.raw(), value.raw(), value.bytes());
 }
 
@@ -76,8 +78,8 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
   std::vector<Spec> specs;
   for (const VariablePtr& v : variables) {
     if (v->spec().dtype != variables[0]->spec().dtype)
-      throw TypeError("pack: variable '" + v->name() + "' is " + dtype_name(v->spec().dtype) + ", the others are " +
-                      dtype_name(variables[0]->spec().dtype));
+      throw TypeError("pack: variable '" + v->name() + "' is " + dtype_name(v->spec().dtype) +
+                      ", the others are " + dtype_name(variables[0]->spec().dtype));
     specs.push_back(v->spec());
   }
   const std::vector<std::size_t> offsets = packed_offsets(specs);

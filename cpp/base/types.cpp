@@ -22,16 +22,19 @@ struct DTypeRow {
 constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int32", 4},
                                 {"int64", 8},   {"uint8", 1},   {"bool", 1}};
 
+// Letters to insert, drop or change, and neighbours to swap ("rleu" is one away from "relu").
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
+  std::vector<std::size_t> before_last, last, row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
+    before_last = std::move(last);
+    last = row;
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+      const std::size_t change = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, change});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
     }
   }
   return row[b.size()];
@@ -50,7 +53,8 @@ DType parse_dtype(std::string_view name) {
     names.emplace_back(kDTypes[i].name);
   }
   const std::string near = nearest_name(name, names);
-  throw TypeError("dtype '" + std::string(name) + "' is not one of float32, float64, int32, int64, uint8, bool" +
+  throw TypeError("dtype '" + std::string(name) +
+                  "' is not one of float32, float64, int32, int64, uint8, bool" +
                   (near.empty() ? "" : ". Did you mean '" + near + "'?"));
 }
 
@@ -59,19 +63,20 @@ bool is_known(const Shape& shape) {
 }
 
 Dim element_count(const Shape& shape) {
+  constexpr Dim kMost = std::numeric_limits<Dim>::max() / 16;  // 16: no dtype is larger, with room
   Dim count = 1;
   bool empty = false;
   for (const Dim d : shape) {
-    if (d < 0) throw ShapeError("shape " + to_string(shape) + " has a size that is negative or unknown");
-    empty = empty || d == 0;
-  }
-  if (empty) return 0;
-  constexpr Dim kMost = std::numeric_limits<Dim>::max() / 16;  // 16: no dtype is larger, with room
-  for (const Dim d : shape) {
+    if (d < 0)
+      throw ShapeError("shape " + to_string(shape) + " has a size that is negative or unknown");
+    if (d == 0) {
+      empty = true;  // what is left must not be too large either: kernels multiply some sizes
+      continue;
+    }
     if (count > kMost / d) throw ShapeError("shape " + to_string(shape) + " is too large");
     count *= d;
   }
-  return count;
+  return empty ? 0 : count;
 }
 
 std::size_t byte_size(const Spec& spec) {
@@ -87,7 +92,9 @@ std::string to_string(const Shape& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string to_string(const Spec& spec) { return to_string(spec.shape) + " " + dtype_name(spec.dtype); }
+std::string to_string(const Spec& spec) {
+  return to_string(spec.shape) + " " + dtype_name(spec.dtype);
+}
 
 std::string to_string(const Attr& attr) {
   if (const auto* b = std::get_if<bool>(&attr)) return *b ? "true" : "false";

@@ -28,10 +28,13 @@ py::dtype numpy_dtype(DType dtype);
 Tensor tensor_of(const py::array& array);
 // An array on the tensor's own memory, which it keeps alive.
 py::array array_of(const Tensor& tensor);
-Shape shape_of(const py::iterable& sizes);   // None is an unknown size
+Shape shape_of(const py::iterable& sizes);  // None is an unknown size
 ShapeTuple tuple_of(const Shape& shape);
 Attrs attrs_of(const py::dict& attrs);
 py::dict dict_of(const Attrs& attrs);
+
+// The arrays' memory; they must have the specs of the graph's inputs.
+std::vector<const void*> pointers_of(const Graph& graph, const std::vector<py::array>& arrays);
 
 void bind_tensor(py::module_& m);
 void bind_graph(py::module_& m);

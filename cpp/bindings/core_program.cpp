@@ -3,12 +3,10 @@
 #include "lamina/python_call.h"
 
 namespace lamina::python {
-namespace {
-
-std::vector<const void*> pointers_of(const Program& program, const std::vector<py::array>& arrays) {
-  const Graph& g = program.graph();
+std::vector<const void*> pointers_of(const Graph& g, const std::vector<py::array>& arrays) {
   if (arrays.size() != g.inputs.size())
-    throw Error("the program takes " + std::to_string(g.inputs.size()) + " inputs, got " + std::to_string(arrays.size()));
+    throw Error("the graph takes " + std::to_string(g.inputs.size()) + " inputs, got " +
+                std::to_string(arrays.size()));
   std::vector<const void*> pointers;
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const Spec& want = g.values[g.inputs[i]].spec;
@@ -17,21 +15,25 @@ std::vector<const void*> pointers_of(const Program& program, const std::vector<p
                             std::equal(want.shape.begin(), want.shape.end(), a.shape());
     if (!same_shape || (a.flags() & py::array::c_style) == 0 ||
         static_cast<std::size_t>(a.itemsize()) != item_size(want.dtype))
-      throw ShapeError("input " + std::to_string(i) + " must be a C-contiguous array of " + to_string(want));
+      throw ShapeError("input " + std::to_string(i) + " must be a C-contiguous array of " +
+                       to_string(want));
     pointers.push_back(a.data());
   }
   return pointers;
 }
 
+namespace {
+
 // One run: arrays in, new arrays out.
 py::list call(Program& program, const std::vector<py::array>& inputs) {
-  const std::vector<const void*> in = pointers_of(program, inputs);
   const Graph& g = program.graph();
+  const std::vector<const void*> in = pointers_of(g, inputs);
   py::list results;
   std::vector<void*> out;
   for (const ValueId id : g.outputs) {
     const Spec& spec = g.values[id].spec;
-    const py::array array(numpy_dtype(spec.dtype), std::vector<py::ssize_t>(spec.shape.begin(), spec.shape.end()));
+    const py::array array(numpy_dtype(spec.dtype),
+                          std::vector<py::ssize_t>(spec.shape.begin(), spec.shape.end()));
     out.push_back(const_cast<void*>(array.data()));
     results.append(array);
   }
@@ -49,7 +51,9 @@ py::list read_numbers(Program& program) {
   }
   py::list numbers;
   for (const Tensor& t : results) {
-    if (t.size() != 1) throw Error("read_numbers: an output of shape " + to_string(t.shape()) + " is no single number");
+    if (t.size() != 1)
+      throw Error("read_numbers: an output of shape " + to_string(t.shape()) +
+                  " is no single number");
     if (t.dtype() == DType::f32)
       numbers.append(static_cast<double>(*t.data<float>()));
     else if (t.dtype() == DType::f64)
@@ -106,7 +110,8 @@ py::tuple epoch(const PyEpoch& e) {
     };
   std::vector<Column> columns;
   for (const py::array& a : e.columns) columns.push_back({a.data()});
-  for (const auto& sink : e.sinks) o.sinks.push_back(sink ? const_cast<void*>(sink->data()) : nullptr);
+  for (const auto& sink : e.sinks)
+    o.sinks.push_back(sink ? const_cast<void*>(sink->data()) : nullptr);
   EpochResult result;
   {
     const py::gil_scoped_release release;
@@ -115,7 +120,8 @@ py::tuple epoch(const PyEpoch& e) {
   return py::make_tuple(result.batches, result.stopped);
 }
 
-// ---- Python functions inside graphs. Leaked on purpose: graphs may outlive the interpreter's modules.
+// ---- Python functions inside graphs. Leaked on purpose: graphs may outlive the interpreter's
+// modules.
 std::map<std::int64_t, py::object>& functions() {
   static auto* map = new std::map<std::int64_t, py::object>();
   return *map;
@@ -127,7 +133,8 @@ std::int64_t register_function(const py::object& function) {
   return next;
 }
 
-void call_function(std::int64_t id, std::span<const Spec> in, void* const* ins, const Spec& out, void* result) {
+void call_function(std::int64_t id, std::span<const Spec> in, void* const* ins, const Spec& out,
+                   void* result) {
   const py::gil_scoped_acquire gil;
   py::list arrays;
   for (std::size_t i = 0; i < in.size(); ++i) {
@@ -136,11 +143,12 @@ void call_function(std::int64_t id, std::span<const Spec> in, void* const* ins, 
   }
   const auto it = functions().find(id);
   if (it == functions().end()) throw Error("py_call: the Python function is gone");
-  const py::array value = py::array::ensure(
-      py::module_::import("numpy").attr("ascontiguousarray")(it->second(*arrays), numpy_dtype(out.dtype)));
+  const py::array value = py::array::ensure(py::module_::import("numpy").attr("ascontiguousarray")(
+      it->second(*arrays), numpy_dtype(out.dtype)));
   const Shape shape(value.shape(), value.shape() + value.ndim());
   if (shape != out.shape)
-    throw ShapeError("the Python function must return " + to_string(out) + ", it returned shape " + to_string(shape));
+    throw ShapeError("the Python function must return " + to_string(out) + ", it returned shape " +
+                     to_string(shape));
   std::memcpy(result, value.data(), byte_size(out));
 }
 
@@ -165,38 +173,50 @@ void bind_program(py::module_& m) {
            }),
            py::arg("graph"), py::arg("fuse") = true, py::arg("reuse") = true)
       .def("__call__", &call, py::arg("inputs"), "Run once: arrays in, new arrays out.")
-      .def("read_numbers", &read_numbers, "Run once without inputs; the outputs, single numbers, as floats.")
+      .def("read_numbers", &read_numbers,
+           "Run once without inputs; the outputs, single numbers, as floats.")
       .def_property_readonly("arena_bytes", &Program::arena_bytes)
       .def_property_readonly("step_count", &Program::step_count)
-      .def_property_readonly("steps", &step_table, "(op, origin, inputs, outputs, flops) of each step.")
-      .def_property_readonly("input_bounds", &Program::input_bounds,
-                             "Smallest exclusive bound that an op demands of each input as an index, or -1.")
+      .def_property_readonly("steps", &step_table,
+                             "(op, origin, inputs, outputs, flops) of each step.")
+      .def_property_readonly(
+          "input_bounds", &Program::input_bounds,
+          "Smallest exclusive bound that an op demands of each input as an index, or -1.")
       .def_property_readonly("text", [](const Program& p) { return to_text(p.graph()); });
 
-  m.def("run_epoch",
-        [](std::shared_ptr<Program> main, std::shared_ptr<Program> tail, std::vector<py::array> columns,
-           std::int64_t rows, std::int64_t batch, std::optional<py::array_t<std::int64_t, py::array::c_style>> order,
-           std::int64_t first_batch, std::int64_t last_batch, py::object before, py::object after, bool every_batch,
-           double interval_ms, bool watch_loss, py::object on_nonfinite, std::vector<std::optional<py::array>> sinks) {
-          return epoch({std::move(main), std::move(tail), std::move(columns), rows, batch, std::move(order),
-                        first_batch, last_batch, std::move(before), std::move(after), std::move(on_nonfinite),
-                        every_batch, watch_loss, interval_ms, std::move(sinks)});
-        },
-        py::arg("main"), py::arg("tail"), py::arg("columns"), py::arg("rows"), py::arg("batch"),
-        py::arg("order") = py::none(), py::arg("first_batch") = 0, py::arg("last_batch") = -1,
-        py::arg("before") = py::none(), py::arg("after") = py::none(), py::arg("every_batch") = false,
-        py::arg("interval_ms") = 50.0, py::arg("watch_loss") = false, py::arg("on_nonfinite") = py::none(),
-        py::arg("sinks") = std::vector<std::optional<py::array>>{},
-        "Run the batches of an epoch; returns (batches run, stopped by a hook).");
+  m.def(
+      "run_epoch",
+      [](std::shared_ptr<Program> main, std::shared_ptr<Program> tail,
+         std::vector<py::array> columns, std::int64_t rows, std::int64_t batch,
+         std::optional<py::array_t<std::int64_t, py::array::c_style>> order,
+         std::int64_t first_batch, std::int64_t last_batch, py::object before, py::object after,
+         bool every_batch, double interval_ms, bool watch_loss, py::object on_nonfinite,
+         std::vector<std::optional<py::array>> sinks) {
+        return epoch({std::move(main), std::move(tail), std::move(columns), rows, batch,
+                      std::move(order), first_batch, last_batch, std::move(before),
+                      std::move(after), std::move(on_nonfinite), every_batch, watch_loss,
+                      interval_ms, std::move(sinks)});
+      },
+      py::arg("main"), py::arg("tail"), py::arg("columns"), py::arg("rows"), py::arg("batch"),
+      py::arg("order") = py::none(), py::arg("first_batch") = 0, py::arg("last_batch") = -1,
+      py::arg("before") = py::none(), py::arg("after") = py::none(), py::arg("every_batch") = false,
+      py::arg("interval_ms") = 50.0, py::arg("watch_loss") = false,
+      py::arg("on_nonfinite") = py::none(),
+      py::arg("sinks") = std::vector<std::optional<py::array>>{},
+      "Run the batches of an epoch; returns (batches run, stopped by a hook).");
 
-  m.def("shuffled_order", [](std::int64_t rows, std::uint64_t seed, std::uint64_t epoch_number) {
-    py::array_t<std::int64_t> order(rows);
-    shuffled_order(rows, seed, epoch_number, order.mutable_data());
-    return order;
-  }, py::arg("rows"), py::arg("seed"), py::arg("epoch"));
+  m.def(
+      "shuffled_order",
+      [](std::int64_t rows, std::uint64_t seed, std::uint64_t epoch_number) {
+        py::array_t<std::int64_t> order(rows);
+        shuffled_order(rows, seed, epoch_number, order.mutable_data());
+        return order;
+      },
+      py::arg("rows"), py::arg("seed"), py::arg("epoch"));
 
   m.def("register_function", &register_function, py::arg("function"), "An id for the op py_call.");
-  m.def("forget_function", [](std::int64_t id) { functions().erase(id); }, py::arg("id"));
+  m.def(
+      "forget_function", [](std::int64_t id) { functions().erase(id); }, py::arg("id"));
   set_python_caller(&call_function);
 }
 

@@ -19,7 +19,9 @@ std::shared_ptr<void> keep_alive(const py::object& object) {
 DType dtype_of(const py::dtype& dtype) {
   const char kind = dtype.kind();
   const auto size = dtype.itemsize();
-  if (dtype.byteorder() == '>') throw TypeError("arrays of foreign byte order are not taken; use arr.astype(arr.dtype.newbyteorder('='))");
+  if (dtype.byteorder() == '>')
+    throw TypeError(
+        "arrays of foreign byte order are not taken; use arr.astype(arr.dtype.newbyteorder('='))");
   if (kind == 'f' && size == 4) return DType::f32;
   if (kind == 'f' && size == 8) return DType::f64;
   if (kind == 'i' && size == 4) return DType::i32;
@@ -35,7 +37,8 @@ DType dtype_of(const py::dtype& dtype) {
 py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
 
 Tensor tensor_of(const py::array& array) {
-  if ((array.flags() & py::array::c_style) == 0) throw TypeError("the array must be C-contiguous; use numpy.ascontiguousarray");
+  if ((array.flags() & py::array::c_style) == 0)
+    throw TypeError("the array must be C-contiguous; use numpy.ascontiguousarray");
   Spec spec{dtype_of(array.dtype()), Shape(array.shape(), array.shape() + array.ndim())};
   return Tensor::wrap(std::move(spec), const_cast<void*>(array.data()), keep_alive(array));
 }
@@ -62,7 +65,8 @@ ShapeTuple tuple_of(const Shape& shape) {
 
 void bind_tensor(py::module_& m) {
   py::class_<Tensor>(m, "Tensor", "Numbers in aligned memory; shares it with NumPy both ways.")
-      .def(py::init(&tensor_of), py::arg("array"), "A tensor on the array's memory, without a copy.")
+      .def(py::init(&tensor_of), py::arg("array"),
+           "A tensor on the array's memory, without a copy.")
       .def_property_readonly("shape", [](const Tensor& t) { return tuple_of(t.shape()); })
       .def_property_readonly("dtype", [](const Tensor& t) { return dtype_name(t.dtype()); })
       .def_property_readonly("size", &Tensor::size)
@@ -77,16 +81,24 @@ void bind_tensor(py::module_& m) {
       .def_property_readonly("name", &Variable::name)
       .def_property_readonly("shape", [](const Variable& v) { return tuple_of(v.spec().shape); })
       .def_property_readonly("dtype", [](const Variable& v) { return dtype_name(v.spec().dtype); })
-      .def_property_readonly("value", [](const Variable& v) { return v.value(); }, "The current value; shares memory.")
+      .def_property_readonly(
+          "value", [](const Variable& v) { return v.value(); }, "The current value; shares memory.")
       .def("assign", &Variable::assign, py::arg("value"));
 
-  m.def("set_to_zero", [](const std::vector<VariablePtr>& variables) {
-    for (const VariablePtr& v : variables) std::memset(v->value().raw(), 0, v->value().bytes());
-  }, py::arg("variables"), "Fill variables with zeros.");
+  m.def(
+      "set_to_zero",
+      [](const std::vector<VariablePtr>& variables) {
+        for (const VariablePtr& v : variables) std::memset(v->value().raw(), 0, v->value().bytes());
+      },
+      py::arg("variables"), "Fill variables with zeros.");
 
-  m.def("pack", [](const std::vector<VariablePtr>& variables, std::string name) {
-    return pack(variables, std::move(name));
-  }, py::arg("variables"), py::arg("name"), "Move variables of one dtype into one buffer; returns the whole of it.");
+  m.def(
+      "pack",
+      [](const std::vector<VariablePtr>& variables, std::string name) {
+        return pack(variables, std::move(name));
+      },
+      py::arg("variables"), py::arg("name"),
+      "Move variables of one dtype into one buffer; returns the whole of it.");
 }
 
 }  // namespace lamina::python

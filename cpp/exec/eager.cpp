@@ -25,18 +25,25 @@ std::vector<Tensor> run_op(std::string_view op, std::span<const Tensor> in, cons
   std::vector<Spec> in_specs;
   for (const Tensor& t : in) in_specs.push_back(t.spec());
   const std::vector<Spec> out_specs = infer(op, in_specs, attrs);
+  for (const Spec& spec : out_specs)
+    if (!is_known(spec.shape))
+      throw ShapeError(std::string(op) + ": the result would be " + to_string(spec) +
+                       ", but it needs every size");
   const OpDef& def = find_op(op);
-  if (def.has(kView)) return {Tensor::wrap(out_specs[0], const_cast<void*>(in[0].raw()), in[0].owner())};
+  if (def.has(kView))
+    return {Tensor::wrap(out_specs[0], const_cast<void*>(in[0].raw()), in[0].owner())};
   const std::unique_ptr<bool[]> used(new bool[out_specs.size() + 1]);
   std::fill_n(used.get(), out_specs.size(), true);
-  const Bound bound = def.bind({in_specs, out_specs, attrs, std::span<const bool>(used.get(), out_specs.size())});
+  const Bound bound =
+      bind(def, {in_specs, out_specs, attrs, std::span<const bool>(used.get(), out_specs.size())});
   std::vector<Tensor> out;
   std::vector<void*> ins, outs;
   for (const Spec& spec : out_specs) out.emplace_back(spec);
   for (const Tensor& t : in) ins.push_back(const_cast<void*>(t.raw()));
   for (Tensor& t : out) outs.push_back(t.raw());
   Tensor scratch;
-  if (bound.scratch_bytes > 0) scratch = Tensor(Spec{DType::u8, {static_cast<Dim>(bound.scratch_bytes)}});
+  if (bound.scratch_bytes > 0)
+    scratch = Tensor(Spec{DType::u8, {static_cast<Dim>(bound.scratch_bytes)}});
   Failure failure;
   const FlushDenormals flush;
   const Run run{ins.data(), outs.data(), static_cast<std::byte*>(scratch.raw()), &failure};
@@ -77,7 +84,8 @@ NonFinite find_nonfinite(const Graph& graph, std::span<const void* const> inputs
     std::vector<Tensor> out = run_op(node.op->name, in, node.attrs);
     for (std::size_t k = 0; k < out.size(); ++k) {
       values[node.out[k]] = out[k];
-      if (!all_finite(out[k])) return {true, std::string(node.op->name), graph.origins[node.origin]};
+      if (!all_finite(out[k]))
+        return {true, std::string(node.op->name), graph.origins[node.origin]};
     }
   }
   return {};

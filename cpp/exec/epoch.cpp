@@ -13,13 +13,16 @@ namespace lamina {
 namespace {
 
 double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Says when `interval_ms` have passed, reading the clock seldom when batches are short.
 class Ticker {
  public:
-  explicit Ticker(double interval_ms) : interval_(interval_ms), last_tick_(now_ms()), last_look_(last_tick_) {}
+  explicit Ticker(double interval_ms)
+      : interval_(interval_ms), last_tick_(now_ms()), last_look_(last_tick_) {}
   bool tick() {
     if (++skipped_ < stride_) return false;
     skipped_ = 0;
@@ -48,19 +51,28 @@ class EpochRunner {
       tail_program_ = tail.get();
     }
     const Graph& graph = main->graph();
+    if (options.batch < 1 || options.rows < 0 || options.first_batch < 0)
+      throw Error("run_epoch: batch must be positive, rows and first_batch not negative");
+    if (options.rows % options.batch != 0 && tail == nullptr)
+      throw Error("run_epoch: the last batch is shorter and has no program");
+    if (options.sinks.size() > graph.outputs.size())
+      throw Error("run_epoch: more sinks than outputs");
     if (columns.size() != graph.inputs.size())
       throw Error("the program takes " + std::to_string(graph.inputs.size()) + " columns, got " +
                   std::to_string(columns.size()));
     for (const ValueId id : graph.inputs)
-      row_bytes_.push_back(byte_size(graph.values[id].spec) / static_cast<std::size_t>(options.batch));
+      row_bytes_.push_back(byte_size(graph.values[id].spec) /
+                           static_cast<std::size_t>(options.batch));
     for (const ValueId id : graph.outputs)
-      out_row_bytes_.push_back(byte_size(graph.values[id].spec) / static_cast<std::size_t>(options.batch));
+      out_row_bytes_.push_back(byte_size(graph.values[id].spec) /
+                               static_cast<std::size_t>(options.batch));
   }
 
   EpochResult run() {
     const FlushDenormals flush;
     const std::int64_t batches = (options_.rows + options_.batch - 1) / options_.batch;
-    const std::int64_t end = options_.last_batch < 0 ? batches : std::min(options_.last_batch, batches);
+    const std::int64_t end =
+        options_.last_batch < 0 ? batches : std::min(options_.last_batch, batches);
     Ticker ticker(options_.interval_ms);
     EpochResult result;
     for (std::int64_t b = options_.first_batch; b < end; ++b) {
@@ -88,11 +100,13 @@ class EpochRunner {
     for (std::size_t c = 0; c < columns_.size(); ++c) gather(c, first, rows, plan.input(c));
     plan.run_to_seam();
     if (plan.failed()) fail(plan, batch);
-    if (options_.watch_loss && !reported_ && !loss_is_finite(plan, whole)) report(batch, first, rows);
+    if (options_.watch_loss && !reported_ && !loss_is_finite(plan, whole))
+      report(batch, first, rows);
     plan.finish();
     for (std::size_t k = 0; k < options_.sinks.size(); ++k)
       if (options_.sinks[k] != nullptr)
-        std::memcpy(static_cast<std::byte*>(options_.sinks[k]) + static_cast<std::size_t>(first) * out_row_bytes_[k],
+        std::memcpy(static_cast<std::byte*>(options_.sinks[k]) +
+                        static_cast<std::size_t>(first) * out_row_bytes_[k],
                     plan.output(k), static_cast<std::size_t>(rows) * out_row_bytes_[k]);
   }
 
@@ -100,7 +114,8 @@ class EpochRunner {
     const std::size_t bytes = row_bytes_[column];
     const auto* from = static_cast<const std::byte*>(columns_[column].rows);
     if (options_.order == nullptr) {
-      std::memcpy(to, from + static_cast<std::size_t>(first) * bytes, static_cast<std::size_t>(rows) * bytes);
+      std::memcpy(to, from + static_cast<std::size_t>(first) * bytes,
+                  static_cast<std::size_t>(rows) * bytes);
       return;
     }
     auto* out = static_cast<std::byte*>(to);
@@ -164,8 +179,10 @@ std::uint64_t mix(std::uint64_t x) {
 
 EpochResult run_epoch(const std::shared_ptr<Program>& main, const std::shared_ptr<Program>& tail,
                       std::span<const Column> columns, const EpochOptions& options) {
-  if (options.batch < 1) throw Error("batch size must be at least 1, got " + std::to_string(options.batch));
-  if (options.rows < 0) throw Error("rows must not be negative, got " + std::to_string(options.rows));
+  if (options.batch < 1)
+    throw Error("batch size must be at least 1, got " + std::to_string(options.batch));
+  if (options.rows < 0)
+    throw Error("rows must not be negative, got " + std::to_string(options.rows));
   if (options.rows % options.batch != 0 && tail == nullptr &&
       (options.last_batch < 0 || options.last_batch > options.rows / options.batch))
     throw Error("the last batch is smaller and needs a program of its own");
@@ -180,7 +197,8 @@ EpochResult run_epoch(const std::shared_ptr<Program>& main, const std::shared_pt
   return result;
 }
 
-void shuffled_order(std::int64_t rows, std::uint64_t seed, std::uint64_t epoch, std::int64_t* order) {
+void shuffled_order(std::int64_t rows, std::uint64_t seed, std::uint64_t epoch,
+                    std::int64_t* order) {
   std::iota(order, order + rows, std::int64_t{0});
   const std::uint64_t stream = mix(seed ^ mix(epoch));
   for (std::int64_t i = rows - 1; i > 0; --i) {

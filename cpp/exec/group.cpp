@@ -10,10 +10,10 @@
 namespace lamina {
 namespace {
 
-constexpr Dim kSmallest = 4096;       // elements: below, a group saves nothing
+constexpr Dim kSmallest = 4096;  // elements: below, a group saves nothing
 constexpr std::size_t kMostNodes = 16, kMostOperands = 4;
 constexpr std::int64_t kTileSize = 1024, kGrain = 16 * kTileSize;
-constexpr int kSlot = 3;              // of the thread's workspace
+constexpr int kSlot = 3;  // of the thread's workspace
 
 Dim groupable_size(const Graph& graph, const Node& node) {
   if (!node.op->has(kElementwise) || node.op->tile == nullptr || node.out.size() != 1) return 0;
@@ -32,7 +32,9 @@ bool touches(const Graph& graph, const Unit& unit, const Node& node) {
   for (const std::size_t n : unit) {
     const Node& member = graph.nodes[n];
     for (const ValueId id : node.in)
-      if (id == member.out[0] || std::find(member.in.begin(), member.in.end(), id) != member.in.end()) return true;
+      if (id == member.out[0] ||
+          std::find(member.in.begin(), member.in.end(), id) != member.in.end())
+        return true;
   }
   return false;
 }
@@ -71,8 +73,7 @@ void run_tiles(const Group& group, const Run& r, std::int64_t begin, std::int64_
     };
     for (const Member& m : group.members) {
       std::array<void*, kMostOperands> ins;
-      for (std::size_t k = 0; k < m.in.size(); ++k)
-        ins[k] = find(m.in[k]);
+      for (std::size_t k = 0; k < m.in.size(); ++k) ins[k] = find(m.in[k]);
       m.tile(ins.data(), find(m.out), n);
     }
   }
@@ -87,8 +88,8 @@ std::vector<Unit> group_nodes(const Graph& graph, bool fuse) {
     const Node& node = graph.nodes[i];
     if (node.op->has(kView)) continue;
     const Dim size = fuse ? groupable_size(graph, node) : 0;
-    const bool joins = size > 0 && size == open_size && i != graph.seam && units.back().size() < kMostNodes &&
-                       touches(graph, units.back(), node);
+    const bool joins = size > 0 && size == open_size && i != graph.seam &&
+                       units.back().size() < kMostNodes && touches(graph, units.back(), node);
     if (joins)
       units.back().push_back(i);
     else
@@ -101,12 +102,12 @@ std::vector<Unit> group_nodes(const Graph& graph, bool fuse) {
 Bound bind_group(const Graph& graph, const Unit& unit, const std::vector<ValueId>& reads,
                  const std::vector<ValueId>& writes) {
   auto group = std::make_shared<Group>();
-  std::map<ValueId, std::size_t> inner;   // values that live in a tile buffer
+  std::map<ValueId, std::size_t> inner;  // values that live in a tile buffer
   double flops = 0;
   const auto position = [](const std::vector<ValueId>& list, ValueId id) {
     return static_cast<std::size_t>(std::find(list.begin(), list.end(), id) - list.begin());
   };
-  std::map<ValueId, std::size_t> made;    // results written to memory by an earlier member
+  std::map<ValueId, std::size_t> made;  // results written to memory by an earlier member
   const Dim size = element_count(graph.values[graph.nodes[unit[0]].out[0]].spec.shape);
   for (const std::size_t n : unit) {
     const Node& node = graph.nodes[n];
@@ -144,7 +145,8 @@ Bound bind_group(const Graph& graph, const Unit& unit, const std::vector<ValueId
     group->members.push_back(std::move(member));
   }
   const auto run = [group, size](const Run& r) {
-    parallel_for(size, kGrain, [&](std::int64_t begin, std::int64_t end) { run_tiles(*group, r, begin, end); });
+    parallel_for(size, kGrain,
+                 [&](std::int64_t begin, std::int64_t end) { run_tiles(*group, r, begin, end); });
   };
   return {run, 0, flops};
 }

@@ -12,8 +12,11 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * 
 class Planner {
  public:
   Planner(const Graph& graph, const std::vector<Unit>& units, bool reuse)
-      : graph_(graph), reuse_(reuse), end_(static_cast<std::int64_t>(units.size())),
-        time_(graph.nodes.size(), -1), maker_(graph.values.size(), -1) {
+      : graph_(graph),
+        reuse_(reuse),
+        end_(static_cast<std::int64_t>(units.size())),
+        time_(graph.nodes.size(), -1),
+        maker_(graph.values.size(), -1) {
     for (std::size_t u = 0; u < units.size(); ++u)
       for (const std::size_t node : units[u]) time_[node] = static_cast<std::int64_t>(u);
     layout_.places.resize(graph.values.size());
@@ -62,7 +65,8 @@ class Planner {
         if (fresh) it->second = new_root(Root::Kind::variable, 0, id);
         place(id) = {it->second, 0, id};
       } else {
-        const auto kind = v.kind == Value::Kind::constant ? Root::Kind::constant : Root::Kind::arena;
+        const auto kind =
+            v.kind == Value::Kind::constant ? Root::Kind::constant : Root::Kind::arena;
         place(id) = {new_root(kind, bytes(id), id), 0};
       }
     }
@@ -75,14 +79,16 @@ class Planner {
     root_read_.assign(layout_.roots.size(), -1);
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
       for (const ValueId id : graph_.nodes[i].in)
-        if (!graph_.nodes[i].op->has(kView)) root_read_[place(id).root] = static_cast<std::int64_t>(i);
+        if (!graph_.nodes[i].op->has(kView))
+          root_read_[place(id).root] = static_cast<std::int64_t>(i);
     root_held_.assign(layout_.roots.size(), false);
     for (const ValueId id : graph_.outputs) root_held_[place(id).root] = true;
     for (const Assign& a : graph_.assigns) root_held_[place(a.value).root] = true;
   }
 
   bool owns_arena_root(ValueId id) {
-    return root(id).kind == Root::Kind::arena && root(id).value == id && graph_.values[id].kind == Value::Kind::temp;
+    return root(id).kind == Root::Kind::arena && root(id).value == id &&
+           graph_.values[id].kind == Value::Kind::temp;
   }
 
   // Moves everything that lives in the value's root into another place.
@@ -122,7 +128,8 @@ class Planner {
       if (!owns_arena_root(id) || maker_[id] < 0) continue;
       const auto node_index = static_cast<std::size_t>(maker_[id]);
       if (graph_.seam != Graph::kNoSeam ? node_index < graph_.seam : true) continue;
-      if (std::count_if(graph_.assigns.begin(), graph_.assigns.end(), [&](const Assign& b) { return b.value == id; }) > 1)
+      if (std::count_if(graph_.assigns.begin(), graph_.assigns.end(),
+                        [&](const Assign& b) { return b.value == id; }) > 1)
         continue;
       const std::uint32_t variable_root = place(a.variable).root;
       if (root_read_[variable_root] > maker_[id] || root_held_[variable_root]) continue;
@@ -134,7 +141,8 @@ class Planner {
   }
 
   // May the node write its result over the variable while reading it?
-  bool may_write_over(const Node& node, ValueId result, ValueId variable, std::uint32_t variable_root) {
+  bool may_write_over(const Node& node, ValueId result, ValueId variable,
+                      std::uint32_t variable_root) {
     for (std::size_t i = 0; i < node.in.size(); ++i) {
       if (place(node.in[i]).root != variable_root) continue;
       const bool same_index = node.op->has(kUpdate) && i < node.out.size() && node.out[i] == result;
@@ -160,7 +168,9 @@ class Planner {
     const Root& r = root(in);
     if (r.kind != Root::Kind::arena || place(in).offset != 0 || r.bytes != bytes(in)) return false;
     if (!(graph_.values[in].spec == graph_.values[node.out[0]].spec)) return false;
-    if (root_held_[place(in).root] || root_read_[place(in).root] != static_cast<std::int64_t>(index)) return false;
+    if (root_held_[place(in).root] ||
+        root_read_[place(in).root] != static_cast<std::int64_t>(index))
+      return false;
     for (const ValueId other : node.in)
       if (other != in && place(other).root == place(in).root) return false;
     return true;
@@ -181,7 +191,8 @@ class Planner {
       for (const ValueId id : graph_.nodes[i].in) touch(id, time_[i]);
       // A further output that nobody reads gets no memory (its kernel gets a null pointer).
       for (const ValueId id : graph_.nodes[i].out)
-        if (id == graph_.nodes[i].out[0] || root_read_[place(id).root] >= 0 || root_held_[place(id).root])
+        if (id == graph_.nodes[i].out[0] || root_read_[place(id).root] >= 0 ||
+            root_held_[place(id).root])
           touch(id, time_[i]);
     }
     for (const ValueId id : graph_.outputs) touch(id, end_);
@@ -227,7 +238,8 @@ class Planner {
     std::vector<std::uint32_t> order;
     for (std::uint32_t r = 0; r < layout_.roots.size(); ++r) {
       const Root& root = layout_.roots[r];
-      if (root.kind == Root::Kind::arena && root.bytes > 0 && root.last >= root.first) order.push_back(r);
+      if (root.kind == Root::Kind::arena && root.bytes > 0 && root.last >= root.first)
+        order.push_back(r);
     }
     std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
       return layout_.roots[a].bytes > layout_.roots[b].bytes;
@@ -244,9 +256,9 @@ class Planner {
       }
       root.offset = offset;
       layout_.arena_bytes = std::max(layout_.arena_bytes, aligned(offset + root.bytes));
-      const auto at = std::upper_bound(placed.begin(), placed.end(), offset, [&](std::size_t o, std::uint32_t p) {
-        return o < layout_.roots[p].offset;
-      });
+      const auto at = std::upper_bound(
+          placed.begin(), placed.end(), offset,
+          [&](std::size_t o, std::uint32_t p) { return o < layout_.roots[p].offset; });
       placed.insert(at, r);
     }
   }
@@ -254,11 +266,11 @@ class Planner {
   const Graph& graph_;
   bool reuse_;
   std::int64_t end_;
-  std::vector<std::int64_t> time_;                 // unit of each node
-  std::vector<std::int64_t> maker_;                // by value: the node that makes it
-  std::vector<std::int64_t> root_read_;            // by root: last node that reads it
+  std::vector<std::int64_t> time_;       // unit of each node
+  std::vector<std::int64_t> maker_;      // by value: the node that makes it
+  std::vector<std::int64_t> root_read_;  // by root: last node that reads it
   std::vector<bool> root_held_;
-  std::map<ValueId, ValueId> in_variable_;         // values made in a variable
+  std::map<ValueId, ValueId> in_variable_;  // values made in a variable
   Layout layout_;
 };
 

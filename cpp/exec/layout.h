@@ -17,23 +17,24 @@ struct Root {
   enum class Kind : std::uint8_t { arena, variable, constant };
   Kind kind = Kind::arena;
   std::size_t bytes = 0;
-  std::int64_t first = 0, last = -1;   // units; an input is alive from -1, an output to the end
-  std::size_t offset = 0;              // in the arena
-  ValueId value = kNoValue;            // whose buffer it is
+  std::int64_t first = 0, last = -1;  // units; an input is alive from -1, an output to the end
+  std::size_t offset = 0;             // in the arena
+  ValueId value = kNoValue;           // whose buffer it is
 };
 
 struct Place {
   std::uint32_t root = ~0U;
   std::size_t offset = 0;
-  ValueId in_variable = kNoValue;      // offset counts from this variable, wherever it is by then
+  ValueId in_variable = kNoValue;  // offset counts from this variable, wherever it is by then
 };
 
 struct Layout {
   std::vector<Root> roots;
-  std::vector<Place> places;                 // by value
-  std::vector<std::uint32_t> scratch;        // by unit: its scratch root, ~0U for none
-  std::vector<std::pair<ValueId, std::uint32_t>> saved;  // values copied to a root before the assigns
-  std::vector<Assign> copies;                // assigns that are not done in place
+  std::vector<Place> places;           // by value
+  std::vector<std::uint32_t> scratch;  // by unit: its scratch root, ~0U for none
+  std::vector<std::pair<ValueId, std::uint32_t>>
+      saved;                   // values copied to a root before the assigns
+  std::vector<Assign> copies;  // assigns that are not done in place
   std::size_t arena_bytes = 0;
 };
 

@@ -13,15 +13,15 @@ struct Plan::Impl {
     bind();
   }
 
-  void* address(ValueId id) const {
-    return at(program.layout.places[id]);
-  }
+  void* address(ValueId id) const { return at(program.layout.places[id]); }
 
   void* at(const Place& place) const {
     const Root& root = program.layout.roots[place.root];
     const Value* owner = root.value == kNoValue ? nullptr : &program.graph.values[root.value];
     if (place.in_variable != kNoValue)
-      return static_cast<std::byte*>(program.graph.values[place.in_variable].variable->value().raw()) + place.offset;
+      return static_cast<std::byte*>(
+                 program.graph.values[place.in_variable].variable->value().raw()) +
+             place.offset;
     if (root.kind == Root::Kind::constant)
       return static_cast<std::byte*>(const_cast<void*>(owner->constant.raw())) + place.offset;
     return static_cast<std::byte*>(const_cast<void*>(arena.raw())) + root.offset + place.offset;
@@ -48,16 +48,20 @@ struct Plan::Impl {
       saves.push_back({at({root}), address(id), byte_size(program.graph.values[id].spec)});
       saved[id] = saves.back().to;
     }
-    const auto final_address = [&](ValueId id) { return saved.count(id) != 0 ? saved[id] : address(id); };
+    const auto final_address = [&](ValueId id) {
+      return saved.count(id) != 0 ? saved[id] : address(id);
+    };
     for (const Assign& a : program.layout.copies)
-      copies.push_back({address(a.variable), final_address(a.value), byte_size(program.graph.values[a.value].spec)});
+      copies.push_back({address(a.variable), final_address(a.value),
+                        byte_size(program.graph.values[a.value].spec)});
     inputs.clear();
     outputs.clear();
     for (const ValueId id : program.graph.inputs) inputs.push_back(address(id));
     for (const ValueId id : program.graph.outputs) outputs.push_back(final_address(id));
     bound_to.clear();
     for (const Value& value : program.graph.values)
-      if (value.kind == Value::Kind::variable) bound_to.emplace_back(value.variable.get(), value.variable->value().raw());
+      if (value.kind == Value::Kind::variable)
+        bound_to.emplace_back(value.variable.get(), value.variable->value().raw());
   }
 
   bool moved() const {

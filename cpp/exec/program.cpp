@@ -25,18 +25,22 @@ void require_known(const Graph& graph) {
 }
 
 // The outer operands of a unit and the results that live on after it.
-void outer_values(const Graph& graph, const Unit& unit, const std::vector<int>& readers, std::vector<ValueId>& reads,
-                  std::vector<ValueId>& writes) {
+void outer_values(const Graph& graph, const Unit& unit, const std::vector<int>& readers,
+                  std::vector<ValueId>& reads, std::vector<ValueId>& writes) {
   const auto made_inside = [&](ValueId id) {
-    return std::any_of(unit.begin(), unit.end(), [&](std::size_t n) { return graph.nodes[n].out[0] == id; });
+    return std::any_of(unit.begin(), unit.end(),
+                       [&](std::size_t n) { return graph.nodes[n].out[0] == id; });
   };
   for (const std::size_t n : unit)
     for (const ValueId id : graph.nodes[n].in)
-      if (!made_inside(id) && std::find(reads.begin(), reads.end(), id) == reads.end()) reads.push_back(id);
+      if (!made_inside(id) && std::find(reads.begin(), reads.end(), id) == reads.end())
+        reads.push_back(id);
   for (const std::size_t n : unit) {
     const ValueId id = graph.nodes[n].out[0];
     int inside = 0;
-    for (const std::size_t m : unit) inside += static_cast<int>(std::count(graph.nodes[m].in.begin(), graph.nodes[m].in.end(), id));
+    for (const std::size_t m : unit)
+      inside +=
+          static_cast<int>(std::count(graph.nodes[m].in.begin(), graph.nodes[m].in.end(), id));
     if (readers[id] > inside) writes.push_back(id);
   }
 }
@@ -62,7 +66,7 @@ Bound bind_node(const Graph& graph, const Node& node, std::span<const bool> used
   std::vector<Spec> in, out;
   for (const ValueId id : node.in) in.push_back(graph.values[id].spec);
   for (const ValueId id : node.out) out.push_back(graph.values[id].spec);
-  return node.op->bind({in, out, node.attrs, used});
+  return bind(*node.op, {in, out, node.attrs, used});
 }
 
 std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
@@ -108,7 +112,8 @@ std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
     impl.steps.push_back(std::move(step));
   }
   impl.layout = plan_layout(graph, units, scratch, options.reuse);
-  for (std::size_t i = 0; i < impl.steps.size(); ++i) impl.steps[i].scratch = impl.layout.scratch[i];
+  for (std::size_t i = 0; i < impl.steps.size(); ++i)
+    impl.steps[i].scratch = impl.layout.scratch[i];
   impl.graph = std::move(graph);
   return program;
 }
@@ -122,7 +127,8 @@ std::vector<StepInfo> Program::steps() const {
   std::vector<StepInfo> infos;
   for (const Step& step : impl_->steps) {
     const Node& node = impl_->graph.nodes[step.node];
-    StepInfo info{std::string(node.op->name), impl_->graph.origins[node.origin], {}, {}, step.flops};
+    StepInfo info{
+        std::string(node.op->name), impl_->graph.origins[node.origin], {}, {}, step.flops};
     for (const ValueId id : step.in) info.in.push_back(impl_->graph.values[id].spec);
     for (const ValueId id : step.out)
       if (id != kNoValue) info.out.push_back(impl_->graph.values[id].spec);
@@ -163,12 +169,14 @@ std::vector<Dim> Program::input_bounds() const {
 std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {
   const Graph& g = impl_->graph;
   if (inputs.size() != g.inputs.size())
-    throw Error("the program takes " + std::to_string(g.inputs.size()) + " inputs, got " + std::to_string(inputs.size()));
+    throw Error("the program takes " + std::to_string(g.inputs.size()) + " inputs, got " +
+                std::to_string(inputs.size()));
   std::vector<const void*> in;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Spec& want = g.values[g.inputs[i]].spec;
     if (!(inputs[i].spec() == want))
-      throw ShapeError("input " + std::to_string(i) + " must be " + to_string(want) + ", got " + to_string(inputs[i].spec()));
+      throw ShapeError("input " + std::to_string(i) + " must be " + to_string(want) + ", got " +
+                       to_string(inputs[i].spec()));
     in.push_back(inputs[i].raw());
   }
   std::vector<Tensor> outputs;

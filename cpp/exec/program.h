@@ -7,9 +7,9 @@ namespace lamina {
 
 struct Step {
   Kernel run;
-  std::vector<ValueId> in, out;       // kNoValue: an output that nobody reads
-  std::uint32_t scratch = ~0U;        // root
-  std::size_t node = 0;               // the first node of the unit, for names
+  std::vector<ValueId> in, out;  // kNoValue: an output that nobody reads
+  std::uint32_t scratch = ~0U;   // root
+  std::size_t node = 0;          // the first node of the unit, for names
   double flops = 0;
 };
 
@@ -18,8 +18,8 @@ struct Program::Impl {
   ProgramOptions options;
   Layout layout;
   std::vector<Step> steps;
-  std::size_t seam_step = 0;          // steps from here on may change state
-  bool wants_team = false;            // some step is worth more than one thread
+  std::size_t seam_step = 0;  // steps from here on may change state
+  bool wants_team = false;    // some step is worth more than one thread
 };
 
 // Elementwise neighbours of one size, joined so that they run tile by tile (exec/group.cpp).

@@ -10,7 +10,7 @@ namespace {
 // Which values depend on one of `wrt`?
 std::vector<bool> dependents(const Graph& graph, std::span<const ValueId> wrt) {
   std::vector<bool> depends(graph.values.size(), false);
-  for (const ValueId id : wrt) depends[id] = true;
+  for (const ValueId id : wrt) depends.at(id) = true;
   for (const Node& node : graph.nodes)
     for (const ValueId in : node.in)
       if (depends[in])
@@ -22,10 +22,15 @@ std::vector<bool> dependents(const Graph& graph, std::span<const ValueId> wrt) {
 class Reverse {
  public:
   Reverse(Graph& graph, std::span<const ValueId> wrt)
-      : graph_(graph), builder_(graph), depends_(dependents(graph, wrt)), gradient_(graph.values.size(), kNoValue) {}
+      : graph_(graph),
+        builder_(graph),
+        depends_(dependents(graph, wrt)),
+        gradient_(graph.values.size(), kNoValue) {}
 
   void seed(ValueId loss, ValueId seed) {
-    if (seed == kNoValue) seed = builder_.broadcast_to(builder_.scalar(builder_.dtype(loss), 1.0), builder_.shape(loss));
+    if (seed == kNoValue)
+      seed =
+          builder_.broadcast_to(builder_.scalar(builder_.dtype(loss), 1.0), builder_.shape(loss));
     gradient_[loss] = seed;
   }
 
@@ -54,22 +59,25 @@ class Reverse {
     if (node.op->vjp == nullptr) {
       // Steps such as floor and argmax have a gradient of zero; Python code has an unknown one.
       if (node.op->has(kCallsPython))
-        throw Error(std::string(node.op->name) + " in '" + graph_.origins[node.origin] +
-                    "' runs Python code, which has no gradient. Write it with lamina.ops, or wrap it in "
-                    "stop_gradient.");
+        throw Error(
+            std::string(node.op->name) + " in '" + graph_.origins[node.origin] +
+            "' runs Python code, which has no gradient. Write it with lamina.ops, or wrap it in "
+            "stop_gradient.");
       return;
     }
     builder_.set_origin(graph_.origins[node.origin]);
-    const Grads d_in = node.op->vjp(
-        builder_, {node.attrs, node.in, node.out, d_out, std::span<const bool>(wanted.get(), node.in.size())});
+    const Grads d_in =
+        node.op->vjp(builder_, {node.attrs, node.in, node.out, d_out,
+                                std::span<const bool>(wanted.get(), node.in.size())});
     for (std::size_t i = 0; i < d_in.size() && i < node.in.size(); ++i)
       if (wanted[i] && d_in[i] != kNoValue) add(node, node.in[i], d_in[i]);
   }
 
   void add(const Node& node, ValueId id, ValueId d) {
     if (!(builder_.spec(d) == builder_.spec(id)))
-      throw ShapeError("internal: the gradient rule of " + std::string(node.op->name) + " returned " +
-                       to_string(builder_.spec(d)) + " for an input of " + to_string(builder_.spec(id)));
+      throw ShapeError("internal: the gradient rule of " + std::string(node.op->name) +
+                       " returned " + to_string(builder_.spec(d)) + " for an input of " +
+                       to_string(builder_.spec(id)));
     gradient_[id] = gradient_[id] == kNoValue ? d : builder_.add(gradient_[id], d);
   }
 
@@ -81,9 +89,11 @@ class Reverse {
 
 }  // namespace
 
-std::vector<ValueId> gradients(Graph& graph, ValueId loss, std::span<const ValueId> wrt, ValueId seed) {
+std::vector<ValueId> gradients(Graph& graph, ValueId loss, std::span<const ValueId> wrt,
+                               ValueId seed) {
   if (!is_floating(graph.values.at(loss).spec.dtype))
-    throw TypeError("gradients: the loss must be float32 or float64, got " + to_string(graph.values[loss].spec));
+    throw TypeError("gradients: the loss must be float32 or float64, got " +
+                    to_string(graph.values[loss].spec));
   Reverse reverse(graph, wrt);
   reverse.seed(loss, seed);
   reverse.run();

@@ -12,17 +12,11 @@ std::string describe(std::string_view op, std::span<const Spec> in, const std::s
   return text + "): " + what;
 }
 
-ValueId new_value(Graph& graph, Value value) {
-  graph.values.push_back(std::move(value));
-  return static_cast<ValueId>(graph.values.size() - 1);
-}
-
-}  // namespace
-
-std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Attrs& attrs) {
-  const OpDef& def = find_op(op);
+// Complaints of f with the op's name and the specs of its inputs in front.
+template <class F>
+auto naming(std::string_view op, std::span<const Spec> in, const F& f) {
   try {
-    return def.infer({in, attrs});
+    return f();
   } catch (const TypeError& e) {
     throw TypeError(describe(op, in, e.what()));
   } catch (const ShapeError& e) {
@@ -32,7 +26,36 @@ std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Att
   }
 }
 
+// What no shape rule may return, whatever it was asked.
+void check_sizes(const Spec& spec) {
+  Shape known;
+  for (const Dim d : spec.shape)
+    if (d != kUnknown) known.push_back(d);
+  element_count(known);  // throws: negative or too large
+}
+
+ValueId new_value(Graph& graph, Value value) {
+  graph.values.push_back(std::move(value));
+  return static_cast<ValueId>(graph.values.size() - 1);
+}
+
+}  // namespace
+
+std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Attrs& attrs) {
+  const OpDef& def = find_op(op);
+  return naming(op, in, [&] {
+    std::vector<Spec> out = def.infer({in, attrs});
+    for (const Spec& spec : out) check_sizes(spec);
+    return out;
+  });
+}
+
+Bound bind(const OpDef& op, const BindArgs& args) {
+  return naming(op.name, args.in, [&] { return op.bind(args); });
+}
+
 ValueId Builder::input(Spec spec) {
+  check_sizes(spec);
   const ValueId id = new_value(graph_, {std::move(spec), Value::Kind::input, {}, nullptr});
   graph_.inputs.push_back(id);
   return id;
@@ -59,8 +82,9 @@ ValueId Builder::variable(const VariablePtr& variable) {
 }
 
 void Builder::assign(ValueId variable, ValueId value) {
-  const Value& target = graph_.values[variable];
-  if (target.kind != Value::Kind::variable) throw Error("assign: value " + std::to_string(variable) + " is no variable");
+  const Value& target = graph_.values.at(variable);
+  if (target.kind != Value::Kind::variable)
+    throw Error("assign: value " + std::to_string(variable) + " is no variable");
   if (!(target.spec == spec(value)))
     throw ShapeError("variable '" + target.variable->name() + "' is " + to_string(target.spec) +
                      " and cannot take a value of " + to_string(spec(value)));
@@ -80,15 +104,18 @@ void Builder::set_origin(const std::string& origin) {
   if (it == names.end()) names.push_back(origin);
 }
 
-std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const ValueId> in, Attrs attrs) {
+std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const ValueId> in,
+                                       Attrs attrs) {
   std::vector<Spec> specs;
   for (const ValueId id : in) {
-    if (id >= graph_.values.size()) throw Error(std::string(op) + ": there is no value " + std::to_string(id));
+    if (id >= graph_.values.size())
+      throw Error(std::string(op) + ": there is no value " + std::to_string(id));
     specs.push_back(spec(id));
   }
   std::vector<Spec> out = infer(op, specs, attrs);
   Node node{&find_op(op), std::move(attrs), {in.begin(), in.end()}, {}, origin_};
-  for (Spec& s : out) node.out.push_back(new_value(graph_, {std::move(s), Value::Kind::temp, {}, nullptr}));
+  for (Spec& s : out)
+    node.out.push_back(new_value(graph_, {std::move(s), Value::Kind::temp, {}, nullptr}));
   graph_.nodes.push_back(std::move(node));
   return graph_.nodes.back().out;
 }
@@ -113,7 +140,8 @@ ValueId Builder::sum_to(ValueId a, const Shape& to) {
   const std::size_t lead = from.size() - to.size();
   std::vector<std::int64_t> axes;
   for (std::size_t i = 0; i < from.size(); ++i)
-    if (i < lead || (to[i - lead] == 1 && from[i] != 1)) axes.push_back(static_cast<std::int64_t>(i));
+    if (i < lead || (to[i - lead] == 1 && from[i] != 1))
+      axes.push_back(static_cast<std::int64_t>(i));
   if (!axes.empty()) a = emit("sum", {a}, {{"axes", axes}, {"keepdims", false}});
   return reshape(a, to);
 }

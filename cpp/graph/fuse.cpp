@@ -10,7 +10,10 @@ namespace {
 class Fuser {
  public:
   explicit Fuser(Graph& graph)
-      : graph_(graph), readers_(graph.values.size(), 0), maker_(graph.values.size(), -1), dead_(graph.nodes.size(), false) {
+      : graph_(graph),
+        readers_(graph.values.size(), 0),
+        maker_(graph.values.size(), -1),
+        dead_(graph.nodes.size(), false) {
     for (const Node& node : graph.nodes)
       for (const ValueId id : node.in) ++readers_[id];
     for (const ValueId id : graph.outputs) ++readers_[id];
@@ -97,7 +100,8 @@ class Fuser {
     const std::string_view op = node.op->name;
     if (op != "relu" && op != "sigmoid" && op != "tanh") return;
     Node* producer = sole_producer(node.in[0], "");
-    if (producer == nullptr || attr_str(producer->attrs, "activation", "linear") != "linear") return;
+    if (producer == nullptr || attr_str(producer->attrs, "activation", "linear") != "linear")
+      return;
     if (graph_.seam != Graph::kNoSeam && index >= graph_.seam &&
         static_cast<std::size_t>(maker_[node.in[0]]) < graph_.seam)
       return;

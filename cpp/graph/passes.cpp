@@ -1,5 +1,6 @@
 // simplify: one forward walk that folds constants, applies algebra and merges duplicates, then
 // drops what nobody needs. Knowledge about an op comes from its record; the algebra is a table.
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
 
@@ -12,7 +13,8 @@ constexpr Dim kLargestFolded = 1024;  // elements; larger constants cost more me
 
 class Simplifier {
  public:
-  explicit Simplifier(Graph& graph) : graph_(graph), became_(graph.values.size()), made_by_(graph.values.size(), -1) {
+  explicit Simplifier(Graph& graph)
+      : graph_(graph), became_(graph.values.size()), made_by_(graph.values.size(), -1) {
     for (ValueId id = 0; id < became_.size(); ++id) became_[id] = id;
   }
 
@@ -41,7 +43,8 @@ class Simplifier {
       became_[node.out[0]] = same;
       return;
     }
-    const bool mergeable = !node.op->has(kRandom) && !node.op->has(kCallsPython) && !node.op->has(kUpdate);
+    const bool mergeable =
+        !node.op->has(kRandom) && !node.op->has(kCallsPython) && !node.op->has(kUpdate);
     if (mergeable) {
       const auto [it, fresh] = seen_.emplace(key(node), node.out);
       if (!fresh) {
@@ -49,7 +52,8 @@ class Simplifier {
         return;
       }
     }
-    for (const ValueId out : node.out) made_by_[out] = static_cast<std::int64_t>(graph_.nodes.size());
+    for (const ValueId out : node.out)
+      made_by_[out] = static_cast<std::int64_t>(graph_.nodes.size());
     graph_.nodes.push_back(std::move(node));
   }
 
@@ -73,7 +77,9 @@ class Simplifier {
 
   // All operands constant and the result small: compute it now.
   bool fold(const Node& node) {
-    if (node.op->has(kRandom) || node.op->has(kCallsPython) || node.op->has(kUpdate) || node.in.empty()) return false;
+    if (node.op->has(kRandom) || node.op->has(kCallsPython) || node.op->has(kUpdate) ||
+        node.in.empty())
+      return false;
     std::vector<Tensor> in;
     for (const ValueId id : node.in) {
       if (graph_.values[id].kind != Value::Kind::constant) return false;
@@ -90,16 +96,22 @@ class Simplifier {
     return true;
   }
 
-  const Node* maker(ValueId id) const { return made_by_[id] < 0 ? nullptr : &graph_.nodes[static_cast<std::size_t>(made_by_[id])]; }
+  const Node* maker(ValueId id) const {
+    return made_by_[id] < 0 ? nullptr : &graph_.nodes[static_cast<std::size_t>(made_by_[id])];
+  }
 
   // The number a value is known to hold in every element.
   std::optional<double> uniform(ValueId id) const {
-    if (const Node* node = maker(id); node != nullptr && node->op->name == "broadcast_to") return uniform(node->in[0]);
+    if (const Node* node = maker(id); node != nullptr && node->op->name == "broadcast_to")
+      return uniform(node->in[0]);
     const Value& v = graph_.values[id];
-    if (v.kind != Value::Kind::constant || v.constant.size() != 1) return std::nullopt;
-    double number = 0;
-    with_any(v.spec.dtype, [&](auto tag) { number = static_cast<double>(*v.constant.data<decltype(tag)>()); });
-    return number;
+    if (v.kind != Value::Kind::constant || v.constant.size() == 0) return std::nullopt;
+    if (v.constant.size() > static_cast<std::size_t>(kLargestFolded)) return std::nullopt;
+    return with_any(v.spec.dtype, [&](auto tag) -> std::optional<double> {
+      const auto* p = v.constant.data<decltype(tag)>();
+      if (!std::equal(p + 1, p + v.constant.size(), p)) return std::nullopt;
+      return static_cast<double>(*p);
+    });
   }
 
   // A value that equals the node's result, or kNoValue. May also rewrite the node's operands.
@@ -107,14 +119,18 @@ class Simplifier {
     const std::string_view op = node.op->name;
     const Spec out = spec(node.out[0]);
     const auto same_spec = [&](ValueId id) { return spec(id) == out ? id : kNoValue; };
-    if (op == "identity" || op == "stop_gradient" || op == "cast" || op == "broadcast_to" || op == "reshape") {
+    if (op == "identity" || op == "stop_gradient" || op == "cast" || op == "broadcast_to" ||
+        op == "reshape") {
       if (op == "reshape")  // reshape of a reshape: from the first
-        if (const Node* inner = maker(node.in[0]); inner != nullptr && inner->op->name == "reshape") node.in[0] = inner->in[0];
+        if (const Node* inner = maker(node.in[0]); inner != nullptr && inner->op->name == "reshape")
+          node.in[0] = inner->in[0];
       return same_spec(node.in[0]);
     }
     if (op == "negative")
-      if (const Node* inner = maker(node.in[0]); inner != nullptr && inner->op->name == "negative") return inner->in[0];
-    if (op == "add" || op == "subtract" || op == "multiply" || op == "divide") return arithmetic(node, op, same_spec);
+      if (const Node* inner = maker(node.in[0]); inner != nullptr && inner->op->name == "negative")
+        return inner->in[0];
+    if (op == "add" || op == "subtract" || op == "multiply" || op == "divide")
+      return arithmetic(node, op, same_spec);
     return kNoValue;
   }
 
@@ -129,7 +145,8 @@ class Simplifier {
     // An operand that was only spread out is as good before it was, if the other one has the shape.
     for (std::size_t i = 0; i < 2; ++i) {
       const Node* spread = maker(node.in[i]);
-      if (spread != nullptr && spread->op->name == "broadcast_to" && same_spec(node.in[1 - i]) != kNoValue)
+      if (spread != nullptr && spread->op->name == "broadcast_to" &&
+          same_spec(node.in[1 - i]) != kNoValue)
         node.in[i] = spread->in[0];
     }
     return kNoValue;

@@ -18,8 +18,9 @@ struct PoolShape {
 
   bool overlaps() const { return stride_h < size_h || stride_w < size_w; }
   double work() const {  // cells visited
-    return static_cast<double>(batch * out_h * out_w) *
-           static_cast<double>(size_h * size_w * channels);
+    return static_cast<double>(batch * out_h * out_w) * static_cast<double>(channels) *
+           static_cast<double>(std::min(size_h, in_h)) *
+           static_cast<double>(std::min(size_w, in_w));
   }
 };
 
@@ -37,7 +38,8 @@ inline PoolCells pool_cells(const PoolShape& s, Dim oh, Dim ow) {
 // Units (rows, images) that are worth a chunk of their own.
 inline Dim pool_grain(const PoolShape& s, Dim units) {
   constexpr double kChunk = 65536;  // cells
-  return std::max<Dim>(1, static_cast<Dim>(kChunk * static_cast<double>(units) / (s.work() + 1)));
+  const double total = static_cast<double>(units);
+  return std::max<Dim>(1, static_cast<Dim>(std::min(total, kChunk * total / (s.work() + 1))));
 }
 
 namespace pool_detail {

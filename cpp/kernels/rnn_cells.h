@@ -1,5 +1,5 @@
 // What one step of a recurrent layer does to one row of the batch, forward and backward. Internal
-// to kernels/rnn.cpp.
+// to the recurrent kernels.
 #pragma once
 
 #include "kernels/rnn.h"
@@ -157,6 +157,83 @@ struct Simple {
   void backward(Dim n, const T* gates, const T*, const T*, const T* dh, T*, T* dz) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       put(dz + j, get(dh + j) * a.activate_slope(get(gates + j)));
+    });
+  }
+};
+
+// The gates lie in the order z (update), r (reset), h (candidate); with the reset after the
+// product, the candidate's part of the product is kept as a fourth.
+template <class T, class Activations>
+struct Gru {
+  Activations a;
+
+  // Reset after: z receives the gates and, fourth, the product; h becomes the new state.
+  void forward_after(Dim n, T* z, const T* r, T* h) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> update = a.gate(get(z + j) + get(r + j));
+      const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
+      const Vec<T> product = get(r + 2 * n + j);
+      const Vec<T> candidate = a.activate(get(z + 2 * n + j) + reset * product);
+      put(h + j, update * get(h + j) + (T(1) - update) * candidate);
+      put(z + j, update);
+      put(z + n + j, reset);
+      put(z + 2 * n + j, candidate);
+      put(z + 3 * n + j, product);
+    });
+  }
+
+  // Reset before: the reset gate and the state it lets into the candidate's product, then the rest.
+  void open_reset(Dim n, T* z, const T* r, const T* h, T* let_in) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
+      put(z + n + j, reset);
+      put(let_in + j, reset * get(h + j));
+    });
+  }
+  void forward_before(Dim n, T* z, const T* r, T* h) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> update = a.gate(get(z + j) + get(r + j));
+      const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + 2 * n + j));
+      put(h + j, update * get(h + j) + (T(1) - update) * candidate);
+      put(z + j, update);
+      put(z + 2 * n + j, candidate);
+    });
+  }
+
+  // dh is the gradient of this step's h; carried receives what reaches the h before, aside from the
+  // products. Reset after: dz is that of the product's three parts, then that of the candidate.
+  void backward_after(Dim n, const T* gates, const T* before, const T* dh, T* dz,
+                      T* carried) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> update = get(gates + j), reset = get(gates + n + j);
+      const Vec<T> candidate = get(gates + 2 * n + j), product = get(gates + 3 * n + j);
+      const Vec<T> d = get(dh + j);
+      const Vec<T> inner = d * (T(1) - update) * a.activate_slope(candidate);
+      put(dz + j, d * (get(before + j) - candidate) * a.gate_slope(update));
+      put(dz + n + j, inner * product * a.gate_slope(reset));
+      put(dz + 2 * n + j, inner * reset);
+      put(dz + 3 * n + j, inner);
+      put(carried + j, d * update);
+    });
+  }
+
+  // Reset before: all but the reset gate, which needs the gradient of what it let in.
+  void backward_before(Dim n, const T* gates, const T* before, const T* dh, T* dz,
+                       T* carried) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> update = get(gates + j), candidate = get(gates + 2 * n + j);
+      const Vec<T> d = get(dh + j);
+      put(dz + j, d * (get(before + j) - candidate) * a.gate_slope(update));
+      put(dz + 2 * n + j, d * (T(1) - update) * a.activate_slope(candidate));
+      put(carried + j, d * update);
+    });
+  }
+  void close_reset(Dim n, const T* gates, const T* before, const T* d_let_in, T* dz,
+                   T* carried) const {
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> reset = get(gates + n + j), d = get(d_let_in + j);
+      put(dz + n + j, d * get(before + j) * a.gate_slope(reset));
+      put(carried + j, get(carried + j) + d * reset);
     });
   }
 };

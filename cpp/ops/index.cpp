@@ -92,6 +92,9 @@ std::vector<Spec> infer_gather_grad(const InferArgs& a) {
   const Dim axis = attr_int(a.attrs, "axis", 0);
   if (axis < 0 || static_cast<std::size_t>(axis) + ids.size() > dy.size())
     shape_error("dy must have the axes of the indices from axis " + std::to_string(axis));
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (dim_merge(ids[i], dy[static_cast<std::size_t>(axis) + i]) == -2)
+      shape_error("dy must have the axes of the indices from axis " + std::to_string(axis));
   Shape out(dy.begin(), dy.begin() + axis);
   out.push_back(attr_int(a.attrs, "rows"));
   out.insert(out.end(), dy.begin() + axis + static_cast<Dim>(ids.size()), dy.end());
@@ -214,6 +217,10 @@ std::vector<Spec> infer_take_grad(const InferArgs& a) {
   require_count(a, 2);
   require_integer(a[0], "indices");
   require_floating(a[1], "dy");
+  bool same = a[0].shape.size() == a[1].shape.size();
+  for (std::size_t i = 0; same && i < a[0].shape.size(); ++i)
+    same = dim_merge(a[0].shape[i], a[1].shape[i]) != -2;
+  if (!same) shape_error("the indices and dy must have one shape");
   Spec out = a[1];
   out.shape[index(normalize_axis(attr_int(a.attrs, "axis", -1), out.shape.size()))] =
       attr_int(a.attrs, "size");

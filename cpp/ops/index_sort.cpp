@@ -1,6 +1,7 @@
 // Ops that make indices from values, or tensors from indices: top_k, argsort, one_hot, and the
 // gather and scatter by whole coordinates.
 #include <algorithm>
+#include <limits>
 
 #include "base/parallel.h"
 #include "ops/layout.h"
@@ -82,6 +83,8 @@ std::vector<Spec> infer_top_k(const InferArgs& a) {
   if (k < 0 || (n != kUnknown && k > n))
     throw Error("k must be between 0 and the size of the last axis, " + std::to_string(n) +
                 ", got " + std::to_string(k));
+  if (n > std::numeric_limits<std::int32_t>::max())
+    shape_error("the last axis is too long for int32 positions");
   Shape out = a[0].shape;
   out.back() = k;
   return {{a[0].dtype, out}, {DType::i32, out}};

@@ -24,7 +24,7 @@ std::vector<Spec> infer_reshape(const InferArgs& a) {
     shape_error("cannot reshape to " + to_string(Attr(to)) + ": only one size may be -1");
   const Dim count = element_count(a[0].shape);
   Dim known = 1;
-  for (const Dim d : to) known *= d == -1 ? 1 : d;
+  for (const Dim d : to) known = dim_mul(known, d == -1 ? 1 : d);
   const bool fits = open == to.end() ? known == count : known != 0 && count % known == 0;
   if (!fits)
     shape_error("cannot reshape " + std::to_string(count) + " elements of shape " +
@@ -159,13 +159,15 @@ struct Slices {
     const Shape out = shape_of(in);
     const auto steps = contiguous_steps(in);
     std::vector<Stride> axes;
-    for (std::size_t i = 0; i < in.size(); ++i) axes.push_back({out[i], steps[i] * strides[i]});
+    for (std::size_t i = 0; i < in.size(); ++i)
+      axes.push_back({out[i], out[i] > 1 ? steps[i] * strides[i] : 0});
     return axes;
   }
   Dim offset(const Shape& in) const {
+    const Shape out = shape_of(in);
     const auto steps = contiguous_steps(in);
     Dim at = 0;
-    for (std::size_t i = 0; i < in.size(); ++i) at += begin[i] * steps[i];
+    for (std::size_t i = 0; i < in.size(); ++i) at += out[i] > 0 ? begin[i] * steps[i] : 0;
     return at;
   }
 
@@ -217,9 +219,18 @@ Grads slice_scatter_vjp(Builder& b, const VjpArgs& a) {
   return {b.emit("slice", {a.d_out[0]}, attrs)};
 }
 
+// Which diagonal; bounded so that a row or column may be added.
+Dim diagonal_number(const Attrs& attrs) {
+  constexpr Dim kMost = Dim{1} << 60;
+  const Dim k = attr_int(attrs, "k", 0);
+  if (k < -kMost || k > kMost) throw Error("k is too large: " + std::to_string(k));
+  return k;
+}
+
 // ---- tril, triu(x; k): the last two axes, zero above or below the k-th diagonal.
 std::vector<Spec> infer_triangle(const InferArgs& a) {
   require_count(a, 1);
+  diagonal_number(a.attrs);
   if (a[0].shape.size() < 2)
     shape_error("needs at least two axes, got shape " + to_string(a[0].shape));
   return {a[0]};
@@ -227,8 +238,8 @@ std::vector<Spec> infer_triangle(const InferArgs& a) {
 template <bool kLower>
 Bound bind_triangle(const BindArgs& a) {
   const Shape& shape = a.in[0].shape;
-  const Dim columns = shape.back(), rows = shape[shape.size() - 2], k = attr_int(a.attrs, "k", 0);
-  const Dim all = element_count(shape) / std::max<Dim>(1, columns);
+  const Dim columns = shape.back(), rows = shape[shape.size() - 2], k = diagonal_number(a.attrs);
+  const Dim all = columns == 0 ? 0 : element_count(shape) / columns;
   return with_item(a.in[0].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
     return {[=](const Run& r) {
@@ -256,13 +267,13 @@ struct Diagonal {
 };
 Diagonal diagonal_of(Dim rows, Dim columns, Dim k) {
   const Dim row = std::max<Dim>(0, -k), column = std::max<Dim>(0, k);
-  return {std::max<Dim>(0, std::min(rows - row, columns - column)), row * columns + column,
-          columns + 1};
+  const Dim size = std::max<Dim>(0, std::min(rows - row, columns - column));
+  return {size, size == 0 ? 0 : row * columns + column, columns + 1};
 }
 std::vector<Spec> infer_diag(const InferArgs& a) {
   require_count(a, 1);
   const Shape& s = a[0].shape;
-  const Dim k = attr_int(a.attrs, "k", 0);
+  const Dim k = diagonal_number(a.attrs);
   if (s.size() == 1) {
     const Dim side = dim_add(s[0], std::abs(k));
     return {{a[0].dtype, {side, side}}};
@@ -273,7 +284,7 @@ std::vector<Spec> infer_diag(const InferArgs& a) {
 Bound bind_diag(const BindArgs& a) {
   const bool to_matrix = a.in[0].shape.size() == 1;
   const Shape& matrix = to_matrix ? a.out[0].shape : a.in[0].shape;
-  const Diagonal d = diagonal_of(matrix[0], matrix[1], attr_int(a.attrs, "k", 0));
+  const Diagonal d = diagonal_of(matrix[0], matrix[1], diagonal_number(a.attrs));
   return to_matrix ? bind_strided_write(a.out[0], {{d.size, d.step}}, d.offset)
                    : bind_strided_read(a.in[0].dtype, {{d.size, d.step}}, d.offset);
 }
@@ -287,11 +298,20 @@ Grads diag_vjp(Builder& b, const VjpArgs& a) {
 std::vector<Spec> infer_diag_scatter(const InferArgs& a) {
   require_count(a, 1);
   require_rank(a[0], 1, "the diagonal");
-  return {{a[0].dtype, attr_ints(a.attrs, "shape")}};
+  const Spec matrix{a[0].dtype, attr_ints(a.attrs, "shape")};
+  require_rank(matrix, 2, "the matrix");
+  const Dim size =
+      is_known(matrix.shape)
+          ? diagonal_of(matrix.shape[0], matrix.shape[1], diagonal_number(a.attrs)).size
+          : kUnknown;
+  if (dim_merge(a[0].shape[0], size) == -2)
+    shape_error("the diagonal of " + to_string(matrix.shape) + " has " + std::to_string(size) +
+                " elements, got " + std::to_string(a[0].shape[0]));
+  return {matrix};
 }
 Bound bind_diag_scatter(const BindArgs& a) {
   const Shape& matrix = a.out[0].shape;
-  const Diagonal d = diagonal_of(matrix[0], matrix[1], attr_int(a.attrs, "k", 0));
+  const Diagonal d = diagonal_of(matrix[0], matrix[1], diagonal_number(a.attrs));
   return bind_strided_write(a.out[0], {{d.size, d.step}}, d.offset);
 }
 

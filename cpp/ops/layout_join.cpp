@@ -88,7 +88,7 @@ std::vector<Spec> infer_split(const InferArgs& a) {
   Dim total = 0;
   for (const Dim size : sizes) {
     if (size < 0) throw Error("sizes must not be negative, got " + to_string(Attr(sizes)));
-    total += size;
+    total = dim_add(total, size);
     out.push_back(a[0]);
     out.back().shape[index(axis)] = size;
   }
@@ -155,10 +155,9 @@ struct Border {
         mode(attr_str(attrs, "mode", "constant")) {}
   bool constant() const { return mode == "constant"; }
 };
-std::vector<Spec> infer_pad(const InferArgs& a) {
-  require_count(a, 1);
-  const Border p(a.attrs);
-  Spec out = a[0];
+// The spec of `in` with its border; throws what does not fit.
+Spec bordered(const Spec& in, const Border& p) {
+  Spec out = in;
   if (p.mode != "constant" && p.mode != "reflect" && p.mode != "symmetric")
     throw Error("mode must be 'constant', 'reflect' or 'symmetric', got '" + p.mode + "'");
   if (p.low.size() != out.shape.size() || p.high.size() != out.shape.size())
@@ -167,13 +166,17 @@ std::vector<Spec> infer_pad(const InferArgs& a) {
   for (std::size_t i = 0; i < out.shape.size(); ++i) {
     const Dim most = std::max(p.low[i], p.high[i]);
     if (std::min(p.low[i], p.high[i]) < 0) throw Error("a border must not be negative");
-    const Dim room = out.shape[i] - (p.mode == "reflect" ? 1 : 0);
+    const Dim room = std::max<Dim>(0, out.shape[i] - (p.mode == "reflect" ? 1 : 0));
     if (!p.constant() && out.shape[i] != kUnknown && most > room)
       shape_error("mode '" + p.mode + "' can add at most " + std::to_string(room) + " to axis " +
                   std::to_string(i) + ", asked for " + std::to_string(most));
     out.shape[i] = dim_add(out.shape[i], p.low[i] + p.high[i]);
   }
-  return {out};
+  return out;
+}
+std::vector<Spec> infer_pad(const InferArgs& a) {
+  require_count(a, 1);
+  return {bordered(a[0], Border(a.attrs))};
 }
 
 Bound bind_constant_pad(const BindArgs& a, const Border& p) {
@@ -246,7 +249,14 @@ Grads pad_vjp(Builder& b, const VjpArgs& a) {
 std::vector<Spec> infer_pad_grad(const InferArgs& a) {
   require_count(a, 1);
   require_floating(a[0], "dy");
-  return {{a[0].dtype, attr_ints(a.attrs, "shape")}};
+  const Border p(a.attrs);
+  if (p.constant()) throw Error("mode must be 'reflect' or 'symmetric'");
+  const Spec dx{a[0].dtype, attr_ints(a.attrs, "shape")}, dy = bordered(dx, p);
+  bool fits = dy.shape.size() == a[0].shape.size() && !dy.shape.empty();
+  for (std::size_t i = 0; fits && i < dy.shape.size(); ++i)
+    fits = dim_merge(dy.shape[i], a[0].shape[i]) != -2;
+  if (!fits) shape_error("dy must have shape " + to_string(dy.shape));
+  return {dx};
 }
 Bound bind_pad_grad(const BindArgs& a) {
   return with_float(a.out[0].dtype, [&](auto tag) -> Bound {

@@ -69,6 +69,7 @@ std::vector<Dim> batch_offsets(const Shape& operand, const Shape& batch, Dim mat
 
 template <class T>
 Kernel matmul_kernel(const BindArgs& args, const MatmulShape& s, Dim count) {
+  if (count == 0) return [](const Run&) {};
   const Dim m = s.m, n = s.n, k = s.k;
   const Dim a_row = s.transpose_a ? 1 : k, a_k = s.transpose_a ? m : 1;
   const Dim b_k = s.transpose_b ? 1 : n, b_col = s.transpose_b ? k : 1;

@@ -212,10 +212,16 @@ std::vector<std::pair<std::size_t, Dim>> label_ranges(const InferArgs& a) {
   return {{1, a[0].shape.back()}};
 }
 
+// The same node as the model's own softmax over the last axis: the two are merged.
+ValueId emit_softmax(Builder& b, ValueId logits) {
+  const auto last = static_cast<std::int64_t>(b.shape(logits).size()) - 1;
+  return b.emit("softmax", {logits}, {{"axis", last}});
+}
+
 Grads vjp_dense(Builder& b, const VjpArgs& v) {
   const ValueId z = v.in[0], t = v.in[1], d = v.d_out[0];
   Grads grads(2, kNoValue);
-  if (v.wanted[0]) grads[0] = b.emit("softmax_cross_entropy_grad", {b.emit("softmax", {z}), t, d});
+  if (v.wanted[0]) grads[0] = b.emit("softmax_cross_entropy_grad", {emit_softmax(b, z), t, d});
   if (v.wanted[1]) {
     const ValueId column = b.reshape(d, with_last(b.shape(d), 1));
     grads[1] = b.neg(b.mul(b.emit("log_softmax", {z}), column));
@@ -224,7 +230,7 @@ Grads vjp_dense(Builder& b, const VjpArgs& v) {
 }
 
 Grads vjp_sparse(Builder& b, const VjpArgs& v) {
-  const ValueId p = b.emit("softmax", {v.in[0]});
+  const ValueId p = emit_softmax(b, v.in[0]);
   return {b.emit("sparse_softmax_cross_entropy_grad", {p, v.in[1], v.d_out[0]}), kNoValue};
 }
 

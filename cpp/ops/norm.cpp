@@ -68,6 +68,7 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
 template <bool kLog>
 Bound bind_forward(const BindArgs& a) {
   const AxisView view(a.in[0].shape, read_axis(a.attrs, a.in[0]));
+  if (view.elements() == 0) return {[](const Run&) {}, 0, 0};
   return with_float(a.in[0].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
     const auto run = [view](const Run& r) {
@@ -86,6 +87,7 @@ Bound bind_forward(const BindArgs& a) {
 template <bool kLog>
 Bound bind_grad(const BindArgs& a) {
   const AxisView view(a.in[0].shape, read_axis(a.attrs, a.in[0]));
+  if (view.elements() == 0) return {[](const Run&) {}, 0, 0};
   return with_float(a.in[0].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
     const auto run = [view](const Run& r) {

@@ -18,8 +18,25 @@ const Attr* find_attr(const Attrs& attrs, std::string_view name) {
 }
 
 [[noreturn]] void wrong_attr(std::string_view name, const Attr* attr, const char* wanted) {
-  if (attr == nullptr) throw Error("attribute '" + std::string(name) + "' is missing; it must be " + wanted);
-  throw TypeError("attribute '" + std::string(name) + "' must be " + wanted + ", got " + to_string(*attr));
+  if (attr == nullptr)
+    throw Error("attribute '" + std::string(name) + "' is missing; it must be " + wanted);
+  throw TypeError("attribute '" + std::string(name) + "' must be " + wanted + ", got " +
+                  to_string(*attr));
+}
+
+[[noreturn]] void too_large(Dim a, const char* sign, Dim b) {
+  shape_error("the size " + std::to_string(a) + " " + sign + " " + std::to_string(b) +
+              " is too large");
+}
+
+// Lists are shapes, axes, positions: values beyond every tensor only make sums of them overflow.
+std::vector<std::int64_t> checked_list(std::string_view name, std::vector<std::int64_t> list) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  for (const std::int64_t v : list)
+    if (v > kMost || v < -kMost)
+      throw Error("attribute '" + std::string(name) +
+                  "' has a value that is too large: " + to_string(Attr(list)));
+  return list;
 }
 
 }  // namespace
@@ -36,7 +53,8 @@ const OpDef* find_op_or_null(std::string_view name) {
 const OpDef& find_op(std::string_view name) {
   if (const OpDef* op = find_op_or_null(name)) return *op;
   const std::string near = nearest_name(name, op_names());
-  throw Error("there is no op '" + std::string(name) + "'" + (near.empty() ? "" : ". Did you mean '" + near + "'?"));
+  throw Error("there is no op '" + std::string(name) + "'" +
+              (near.empty() ? "" : ". Did you mean '" + near + "'?"));
 }
 
 std::vector<std::string> op_names() {
@@ -85,18 +103,29 @@ std::string attr_str(const Attrs& attrs, std::string_view name, std::string fall
 std::vector<std::int64_t> attr_ints(const Attrs& attrs, std::string_view name) {
   const Attr* a = find_attr(attrs, name);
   if (a != nullptr) {
-    if (const auto* v = std::get_if<std::vector<std::int64_t>>(a)) return *v;
-    if (const auto* i = std::get_if<std::int64_t>(a)) return {*i};
+    if (const auto* v = std::get_if<std::vector<std::int64_t>>(a)) return checked_list(name, *v);
+    if (const auto* i = std::get_if<std::int64_t>(a)) return checked_list(name, {*i});
   }
   wrong_attr(name, a, "a list of integers");
 }
 
-std::vector<std::int64_t> attr_ints(const Attrs& attrs, std::string_view name, std::vector<std::int64_t> fallback) {
+std::vector<std::int64_t> attr_ints(const Attrs& attrs, std::string_view name,
+                                    std::vector<std::int64_t> fallback) {
   return find_attr(attrs, name) == nullptr ? std::move(fallback) : attr_ints(attrs, name);
 }
 
-Dim dim_add(Dim a, Dim b) { return a == kUnknown || b == kUnknown ? kUnknown : a + b; }
-Dim dim_mul(Dim a, Dim b) { return a == kUnknown || b == kUnknown ? kUnknown : a * b; }
+Dim dim_add(Dim a, Dim b) {
+  if (a == kUnknown || b == kUnknown) return kUnknown;
+  Dim sum;
+  if (__builtin_add_overflow(a, b, &sum)) too_large(a, "+", b);
+  return sum;
+}
+Dim dim_mul(Dim a, Dim b) {
+  if (a == kUnknown || b == kUnknown) return kUnknown;
+  Dim product;
+  if (__builtin_mul_overflow(a, b, &product)) too_large(a, "*", b);
+  return product;
+}
 Dim dim_floordiv(Dim a, Dim b) {
   if (a == kUnknown || b == kUnknown) return kUnknown;
   return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
@@ -118,8 +147,9 @@ Shape broadcast(const Shape& a, const Shape& b) {
     const Dim y = i < b.size() ? b[b.size() - 1 - i] : 1;
     const Dim merged = x == 1 ? y : y == 1 ? x : dim_merge(x, y);
     if (merged == -2)
-      shape_error("shapes " + to_string(a) + " and " + to_string(b) + " cannot be broadcast together: " +
-                  std::to_string(x) + " and " + std::to_string(y) + " differ and neither is 1");
+      shape_error("shapes " + to_string(a) + " and " + to_string(b) +
+                  " cannot be broadcast together: " + std::to_string(x) + " and " +
+                  std::to_string(y) + " differ and neither is 1");
     out[out.size() - 1 - i] = merged;
   }
   return out;
@@ -128,7 +158,8 @@ Shape broadcast(const Shape& a, const Shape& b) {
 int normalize_axis(std::int64_t axis, std::size_t rank) {
   const auto r = static_cast<std::int64_t>(rank);
   if (axis < -r || axis >= r)
-    throw Error("axis " + std::to_string(axis) + " is out of range for a tensor of rank " + std::to_string(rank));
+    throw Error("axis " + std::to_string(axis) + " is out of range for a tensor of rank " +
+                std::to_string(rank));
   return static_cast<int>(axis < 0 ? axis + r : axis);
 }
 

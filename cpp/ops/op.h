@@ -13,10 +13,10 @@
 namespace lamina {
 
 enum Trait : std::uint32_t {
-  kElementwise = 1,   // output[i] depends on input[i] only (after broadcasting); has a tile function
-  kInPlace = 2,       // output 0 may be written over an input of the same spec
-  kView = 4,          // output 0 is input 0 with another shape: no work
-  kRandom = 8,        // never merged with another node
+  kElementwise = 1,  // output[i] depends on input[i] only (after broadcasting); has a tile function
+  kInPlace = 2,      // output 0 may be written over an input of the same spec
+  kView = 4,         // output 0 is input 0 with another shape: no work
+  kRandom = 8,       // never merged with another node
   kCallsPython = 16,  // takes the GIL
   kPack = 32,         // inputs lie inside output 0 at packed_offsets(): no work once they do
   kUpdate = 64,       // output i replaces the state that is input i, in place (optimizers)
@@ -41,8 +41,14 @@ struct Run {
   void* const* outs;
   std::byte* scratch;
   Failure* failure;
-  template <class T> const T* in(std::size_t i) const { return static_cast<const T*>(ins[i]); }
-  template <class T> T* out(std::size_t i) const { return static_cast<T*>(outs[i]); }
+  template <class T>
+  const T* in(std::size_t i) const {
+    return static_cast<const T*>(ins[i]);
+  }
+  template <class T>
+  T* out(std::size_t i) const {
+    return static_cast<T*>(outs[i]);
+  }
 };
 using Kernel = std::function<void(const Run&)>;
 // Computes n contiguous elements; operands are already broadcast.
@@ -51,7 +57,10 @@ using Tile = std::function<void(void* const* ins, void* out, std::int64_t n)>;
 struct InferArgs {
   std::span<const Spec> in;
   const Attrs& attrs;
-  const Spec& operator[](std::size_t i) const { return in[i]; }
+  const Spec& operator[](std::size_t i) const {
+    if (i >= in.size()) throw Error("takes more than " + std::to_string(in.size()) + " inputs");
+    return in[i];
+  }
 };
 struct BindArgs {
   std::span<const Spec> in, out;
@@ -61,7 +70,7 @@ struct BindArgs {
 struct Bound {
   Kernel run;
   std::size_t scratch_bytes = 0;
-  double flops = 0;   // a rough count: decides whether a step is worth a team of threads
+  double flops = 0;  // a rough count: decides whether a step is worth a team of threads
 };
 // One vjp call: fills d_in(i) for the inputs that are wanted.
 struct VjpArgs {
@@ -69,15 +78,15 @@ struct VjpArgs {
   std::span<const ValueId> in, out, d_out;  // d_out[i] is kNoValue where no gradient arrives
   std::span<const bool> wanted;             // is d_in[i] needed?
 };
-using Grads = std::vector<ValueId>;         // one per input; kNoValue: none
+using Grads = std::vector<ValueId>;  // one per input; kNoValue: none
 
 struct OpDef {
   std::string_view name;
   std::uint32_t traits = 0;
-  std::vector<Spec> (*infer)(const InferArgs&) = nullptr;      // throws ShapeError / TypeError / Error
+  std::vector<Spec> (*infer)(const InferArgs&) = nullptr;  // throws ShapeError / TypeError / Error
   Bound (*bind)(const BindArgs&) = nullptr;
-  Grads (*vjp)(Builder&, const VjpArgs&) = nullptr;            // null: not differentiable
-  Tile (*tile)(const BindArgs&) = nullptr;                     // with kElementwise
+  Grads (*vjp)(Builder&, const VjpArgs&) = nullptr;  // null: not differentiable
+  Tile (*tile)(const BindArgs&) = nullptr;           // with kElementwise
   // The inputs that hold indices into axis sizes known from the specs: pairs (input, exclusive
   // upper bound). Lets the trainer refuse bad ids before anything runs.
   std::vector<std::pair<std::size_t, Dim>> (*index_ranges)(const InferArgs&) = nullptr;
@@ -88,8 +97,9 @@ struct OpDef {
 struct Register {
   Register(std::initializer_list<OpDef> ops);
 };
-const OpDef& find_op(std::string_view name);      // unknown: Error that suggests a near name
+const OpDef& find_op(std::string_view name);  // unknown: Error that suggests a near name
 const OpDef* find_op_or_null(std::string_view name);
+Bound bind(const OpDef& op, const BindArgs& args);  // complaints name the op, as infer()'s do
 
 // ---- Attributes, read once, at infer and bind. A missing one without default is an Error.
 bool attr_bool(const Attrs&, std::string_view name, bool fallback);
@@ -97,15 +107,17 @@ std::int64_t attr_int(const Attrs&, std::string_view name);
 std::int64_t attr_int(const Attrs&, std::string_view name, std::int64_t fallback);
 double attr_real(const Attrs&, std::string_view name, double fallback);  // takes integers too
 std::string attr_str(const Attrs&, std::string_view name, std::string fallback);
-std::vector<std::int64_t> attr_ints(const Attrs&, std::string_view name);  // a lone integer is a list of one
-std::vector<std::int64_t> attr_ints(const Attrs&, std::string_view name, std::vector<std::int64_t> fallback);
+std::vector<std::int64_t> attr_ints(const Attrs&,
+                                    std::string_view name);  // a lone integer is a list of one
+std::vector<std::int64_t> attr_ints(const Attrs&, std::string_view name,
+                                    std::vector<std::int64_t> fallback);
 
-// ---- Shape arithmetic that passes unknown through.
+// ---- Shape arithmetic that passes unknown through and throws ShapeError on overflow.
 Dim dim_add(Dim a, Dim b);
 Dim dim_mul(Dim a, Dim b);
 Dim dim_floordiv(Dim a, Dim b);
-Dim dim_product(std::span<const Dim> dims);              // unknown if one is
-Dim dim_merge(Dim a, Dim b);                             // equal or one unknown; else -2
+Dim dim_product(std::span<const Dim> dims);               // unknown if one is
+Dim dim_merge(Dim a, Dim b);                              // equal or one unknown; else -2
 Shape broadcast(const Shape& a, const Shape& b);          // throws ShapeError with both shapes
 int normalize_axis(std::int64_t axis, std::size_t rank);  // throws Error naming axis and rank
 std::vector<int> normalize_axes(const std::vector<std::int64_t>& axes, std::size_t rank);  // sorted
@@ -119,7 +131,8 @@ void require_integer(const Spec& spec, const char* operand);
 void require_rank(const Spec& spec, std::size_t rank, const char* operand);
 void require_count(const InferArgs& a, std::size_t inputs);
 
-// ---- dtype dispatch at bind time: with_float(dtype, [&](auto tag) { using T = decltype(tag); ... })
+// ---- dtype dispatch at bind time: with_float(dtype, [&](auto tag) { using T = decltype(tag); ...
+// })
 template <class F>
 auto with_float(DType dtype, F f) {
   if (dtype == DType::f32) return f(float{});
@@ -135,12 +148,18 @@ auto with_index(DType dtype, F f) {
 template <class F>
 auto with_any(DType dtype, F f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u8: return f(std::uint8_t{});
-    case DType::boolean: break;
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+    case DType::boolean:
+      break;
   }
   return f(bool{});
 }

@@ -7,6 +7,7 @@
 // further inputs, ids and rows; the graph pass `fuse` arranges that. Every row is still updated, as
 // Keras does, but a row that no id names costs no gradient.
 #include <algorithm>
+#include <limits>
 
 #include "base/parallel.h"
 #include "kernels/optimizer.h"
@@ -28,6 +29,7 @@ struct Layout {
 
 struct Table {
   Dim begin, rows, width, ids;  // in elements; ids: how many
+  DType ids_dtype;
 };
 
 std::vector<Table> tables_of(std::span<const Spec> in, const Attrs& attrs) {
@@ -36,12 +38,33 @@ std::vector<Table> tables_of(std::span<const Spec> in, const Attrs& attrs) {
   const std::size_t first = in.size() - list.size() / 3 * 2;
   for (std::size_t i = 0; i < list.size() / 3; ++i)
     tables.push_back({list[3 * i], list[3 * i + 1], list[3 * i + 2],
-                      element_count(in[first + 2 * i].shape)});
+                      element_count(in[first + 2 * i].shape), in[first + 2 * i].dtype});
   return tables;
 }
 
+// Tables must lie one after the other in the parameter, each with its ids and their rows.
+void require_tables(const InferArgs& a) {
+  constexpr Dim kMost = std::numeric_limits<std::int32_t>::max();  // chains hold positions as int32
+  const std::vector<Table> tables = tables_of(a.in, a.attrs);
+  Dim end = 0;
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const Table& t = tables[i];
+    const std::size_t ids = a.in.size() - 2 * (tables.size() - i);
+    require_integer(a[ids], "ids");
+    require_same_dtype(a[0], a[ids + 1]);
+    if (t.begin < end || t.rows < 0 || t.width < 0 || t.rows > kMost || t.ids > kMost)
+      throw Error("sparse has a table that does not lie behind the one before");
+    end = dim_add(t.begin, dim_mul(t.rows, t.width));
+    if (element_count(a[ids + 1].shape) != dim_mul(t.ids, t.width))
+      shape_error("sparse has a table whose rows do not match its ids");
+  }
+  if (end > element_count(a[0].shape)) shape_error("sparse has a table beyond the parameter");
+}
+
 std::vector<Spec> infer_update(const InferArgs& a, const Layout& at) {
-  require_count(a, at.count() + attr_ints(a.attrs, "sparse", {}).size() / 3 * 2);
+  const std::size_t table_numbers = attr_ints(a.attrs, "sparse", {}).size();
+  if (table_numbers % 3 != 0) throw Error("sparse must hold three numbers a table");
+  require_count(a, at.count() + table_numbers / 3 * 2);
   require_floating(a[0], "the parameter");
   for (std::size_t i = 1; i <= at.lr(); ++i) require_same_dtype(a[0], a[i]);
   for (std::size_t i = 1; i <= at.gradient(); ++i)
@@ -55,6 +78,7 @@ std::vector<Spec> infer_update(const InferArgs& a, const Layout& at) {
       type_error(std::string("the step number must be int64, got ") +
                  dtype_name(a[at.step()].dtype));
   }
+  if (table_numbers > 0) require_tables(a);
   return std::vector<Spec>(at.states, a[0]);
 }
 
@@ -115,7 +139,6 @@ Bound sweeping(const BindArgs& a, double cost, const MakeRule& make_rule) {
   const std::size_t states = a.out.size();
   const std::vector<Table> tables = tables_of(a.in, a.attrs);
   const std::size_t first_table = a.in.size() - 2 * tables.size();
-  const DType ids_dtype = tables.empty() ? DType::i32 : a.in[first_table].dtype;
   std::size_t scratch = 0;
   for (const Table& t : tables) scratch = std::max(scratch, Chains::bytes(t));
   const auto run = [=](const Run& r) {
@@ -131,7 +154,8 @@ Bound sweeping(const BindArgs& a, double cost, const MakeRule& make_rule) {
       const Table& t = tables[i];
       dense(at, t.begin);
       Chains chains(r.scratch, t);
-      with_index(ids_dtype, [&](auto tag) { chains.build(r.in<decltype(tag)>(first_table + 2 * i), t); });
+      with_index(t.ids_dtype,
+                 [&](auto tag) { chains.build(r.in<decltype(tag)>(first_table + 2 * i), t); });
       sweep_table<T>(rule, r, t, chains, r.in<T>(first_table + 2 * i + 1));
       at = t.begin + t.rows * t.width;
     }
@@ -140,8 +164,8 @@ Bound sweeping(const BindArgs& a, double cost, const MakeRule& make_rule) {
   return {.run = run, .scratch_bytes = scratch, .flops = cost * static_cast<double>(n)};
 }
 
-// ---- unfilled(shape, dtype): a buffer that nobody writes. Stands in a pack for a gradient that the
-// update takes as rows.
+// ---- unfilled(shape, dtype): a buffer that nobody writes. Stands in a pack for a gradient that
+// the update takes as rows.
 std::vector<Spec> infer_unfilled(const InferArgs& a) {
   return {{parse_dtype(attr_str(a.attrs, "dtype", "float32")), attr_ints(a.attrs, "shape")}};
 }

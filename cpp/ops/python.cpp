@@ -1,4 +1,5 @@
-// py_call(inputs...; id, dtype, shape) -> one tensor: a Python function inside a graph. No gradient.
+// py_call(inputs...; id, dtype, shape) -> one tensor: a Python function inside a graph. No
+// gradient.
 #include "lamina/python_call.h"
 #include "ops/op.h"
 
@@ -23,7 +24,8 @@ Bound bind_py_call(const BindArgs& a) {
           0, 0};
 }
 
-const Register registered{{.name = "py_call", .traits = kCallsPython, .infer = infer_py_call, .bind = bind_py_call}};
+const Register registered{
+    {.name = "py_call", .traits = kCallsPython, .infer = infer_py_call, .bind = bind_py_call}};
 
 }  // namespace
 

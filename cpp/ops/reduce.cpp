@@ -171,6 +171,7 @@ Bound bind_columns(Dim outer, Dim extent, Dim inner, Dim divisor) {
 
 template <class R, class T>
 Bound bind_picture(const Picture& p, Dim divisor) {
+  if (p.outer == 0 || p.inner == 0) return {[](const Run&) {}, 0, 0};  // no results
   return p.inner == 1 ? bind_rows<R, T>(p.outer, p.extent, divisor)
                       : bind_columns<R, T>(p.outer, p.extent, p.inner, divisor);
 }

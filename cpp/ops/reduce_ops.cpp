@@ -160,6 +160,8 @@ std::vector<Spec> infer_prod_grad(const InferArgs& a) {
   require_same_dtype(a[0], a[1]);
   require_rank(a[0], 2, "x");
   require_rank(a[1], 1, "dy");
+  if (dim_merge(a[0].shape[0], a[1].shape[0]) == -2)
+    shape_error("dy must have one element for each row of x");
   return {a[0]};
 }
 

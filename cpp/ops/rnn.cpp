@@ -7,9 +7,7 @@
 //
 // The grad ops return the gradient before the activations (written over the gates) and those of the
 // initial state; the gradients of x and the weights are matrix products that the vjp rules add.
-#include "kernels/rnn.h"
-
-#include "ops/op.h"
+#include "ops/rnn.h"
 
 namespace lamina {
 namespace {
@@ -18,7 +16,7 @@ namespace {
 template <bool kLstm>
 struct Layout {
   static constexpr Dim kGates = kLstm ? 4 : 1;
-  static constexpr std::size_t kNone = ~std::size_t{0};
+  static constexpr std::size_t kNone = kNoOperand;
   // Forward inputs.
   static constexpr std::size_t x = 0, kernel = 1, recurrent = 2, bias = 3, h0 = 4;
   static constexpr std::size_t c0 = kLstm ? 5 : kNone;
@@ -37,7 +35,7 @@ struct Layout {
 // The same of the grad op.
 template <bool kLstm>
 struct GradLayout {
-  static constexpr std::size_t kNone = ~std::size_t{0};
+  static constexpr std::size_t kNone = kNoOperand;
   static constexpr std::size_t gates = 0, recurrent = 1;
   static constexpr std::size_t cells = kLstm ? 2 : kNone, c0 = kLstm ? 3 : kNone;
   std::size_t mask = kNone, recurrent_mask = kNone, dy = kNone, dh = kNone, dc = kNone;
@@ -54,37 +52,6 @@ struct GradLayout {
     if (kLstm) place(dc, "has_dc");
   }
 };
-
-CellActivation read_activation(const Attrs& attrs, const char* name, const char* fallback) {
-  const std::string value = attr_str(attrs, name, fallback);
-  if (const auto kind = cell_activation_named(value)) return *kind;
-  const std::string near = nearest_name(value, cell_activation_names());
-  std::string allowed;
-  for (const std::string& n : cell_activation_names()) allowed += (allowed.empty() ? "" : ", ") + n;
-  throw Error(std::string(name) + " must be one of " + allowed + ", got '" + value + "'" +
-              (near.empty() ? "" : ". Did you mean '" + near + "'?"));
-}
-
-RnnOptions read_options(const Attrs& attrs) {
-  RnnOptions o;
-  o.activation = read_activation(attrs, "activation", "tanh");
-  o.recurrent_activation = read_activation(attrs, "recurrent_activation", "sigmoid");
-  o.return_sequences = attr_bool(attrs, "return_sequences", false);
-  o.go_backwards = attr_bool(attrs, "go_backwards", false);
-  o.zero_masked_output = attr_bool(attrs, "zero_output_for_mask", false);
-  return o;
-}
-
-// The shape must be `wanted`; unknown sizes agree with all.
-void require_shape(const Spec& spec, const Shape& wanted, const char* operand,
-                   const char* meaning) {
-  bool same = spec.shape.size() == wanted.size();
-  for (std::size_t i = 0; same && i < wanted.size(); ++i)
-    same = dim_merge(spec.shape[i], wanted[i]) != -2;
-  if (!same)
-    shape_error(std::string(operand) + " must have shape " + meaning + " = " + to_string(wanted) +
-                ", got " + to_string(spec.shape));
-}
 
 template <bool kLstm>
 std::vector<Spec> infer_forward(const InferArgs& a) {
@@ -112,8 +79,7 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
     batch = dim_merge(batch, a[L::c0].shape[0]);
   }
   if (at.mask != L::kNone) {
-    if (a[at.mask].dtype != DType::boolean)
-      type_error(std::string("the mask must be bool, got ") + dtype_name(a[at.mask].dtype));
+    require_mask(a[at.mask]);
     require_shape(a[at.mask], {batch, steps}, "the mask", "(batch, steps)");
   }
   if (at.recurrent_mask != L::kNone)
@@ -125,22 +91,6 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
   if constexpr (kLstm) out[L::cells].shape = {batch, steps, units};
   out[L::inputs].shape = {batch, steps, units};
   return out;
-}
-
-// A rough count; an activation counts as 20 operations.
-double step_flops(const RnnShape& s, Dim gates, Dim inputs) {
-  const double rows = static_cast<double>(s.batch) * static_cast<double>(s.steps);
-  const double wide = static_cast<double>(gates * s.units);
-  return rows * wide * (2.0 * static_cast<double>(inputs) + 20.0);
-}
-
-template <class T>
-const T* input_or_null(const Run& r, std::size_t at) {
-  return at == ~std::size_t{0} ? nullptr : r.in<T>(at);
-}
-template <class T>
-T* output_or_null(const Run& r, std::size_t at) {
-  return at == ~std::size_t{0} ? nullptr : r.out<T>(at);
 }
 
 template <bool kLstm>
@@ -189,6 +139,10 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
   const Spec& gates = a[G::gates];
   require_floating(gates, "gates");
   require_rank(gates, 4, "gates (batch, steps, gates, units)");
+  constexpr Dim kGates = Layout<kLstm>::kGates;
+  if (dim_merge(gates.shape[2], kGates) == -2)
+    shape_error("gates must have shape (batch, steps, " + std::to_string(kGates) +
+                ", units), got " + to_string(gates.shape));
   const Dim batch = gates.shape[0], steps = gates.shape[1], units = gates.shape[3];
   const Shape row{batch, units}, sequence{batch, steps, units};
   const auto check = [&](std::size_t i, const Shape& wanted, const char* operand) {
@@ -196,9 +150,14 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
     require_same_dtype(gates, a[i]);
     require_shape(a[i], wanted, operand, "of the forward pass");
   };
-  check(G::recurrent, {units, dim_mul(gates.shape[2], units)}, "the recurrent kernel");
+  read_options(a.attrs);
+  check(G::recurrent, {units, dim_mul(kGates, units)}, "the recurrent kernel");
   check(G::cells, sequence, "cells");
   check(G::c0, row, "the initial state c");
+  if (at.mask != G::kNone) {
+    require_mask(a[at.mask]);
+    require_shape(a[at.mask], {batch, steps}, "the mask", "(batch, steps)");
+  }
   check(at.recurrent_mask, row, "the recurrent mask");
   check(at.dy, attr_bool(a.attrs, "return_sequences", false) ? sequence : row, "dy");
   check(at.dh, row, "dh");

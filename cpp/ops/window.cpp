@@ -5,6 +5,8 @@
 namespace lamina {
 namespace {
 
+constexpr Dim kMostStep = 1 << 30;  // no product of two overflows
+
 std::string by(std::array<Dim, 2> sizes) {
   return std::to_string(sizes[0]) + " x " + std::to_string(sizes[1]);
 }
@@ -14,7 +16,7 @@ std::string by(std::array<Dim, 2> sizes) {
 std::array<Dim, 2> Window::output(std::array<Dim, 2> input, const char* what) const {
   std::array<Dim, 2> out;
   for (int i = 0; i < 2; ++i) {
-    if (input[i] == kUnknown)
+    if (input[i] == kUnknown || size[i] == kUnknown)
       out[i] = kUnknown;
     else if (same)
       out[i] = (input[i] + stride[i] - 1) / stride[i];
@@ -30,6 +32,8 @@ std::array<Dim, 2> Window::output(std::array<Dim, 2> input, const char* what) co
   return out;
 }
 
+Dim Window::extent(int axis) const { return dim_mul(size[axis] - 1, dilation[axis]) + 1; }
+
 std::array<Dim, 2> Window::padding(std::array<Dim, 2> input) const {
   if (!same) return {0, 0};
   std::array<Dim, 2> before;
@@ -43,7 +47,8 @@ std::array<Dim, 2> Window::padding(std::array<Dim, 2> input) const {
 std::array<Dim, 2> attr_pair(const Attrs& attrs, std::string_view name,
                              std::array<Dim, 2> fallback) {
   const std::vector<std::int64_t> v = attr_ints(attrs, name, {fallback[0], fallback[1]});
-  if (v.empty() || v.size() > 2 || std::any_of(v.begin(), v.end(), [](Dim d) { return d < 1; }))
+  const auto wrong = [](Dim d) { return d < 1 || d > kMostStep; };
+  if (v.empty() || v.size() > 2 || std::any_of(v.begin(), v.end(), wrong))
     throw Error(std::string(name) + " must be one or two positive integers, got " +
                 to_string(Shape(v)));
   return {v.front(), v.back()};

@@ -18,7 +18,7 @@ struct Window {
   std::array<Dim, 2> padding(std::array<Dim, 2> input) const;
 
  private:
-  Dim extent(int axis) const { return (size[axis] - 1) * dilation[axis] + 1; }
+  Dim extent(int axis) const;
 };
 
 // Attributes strides, dilations and padding ("valid" unless given).

@@ -128,7 +128,8 @@ TEST(Simplify, NeverMergesRandomOps) {
 TEST(Fuse, PutsBiasAndActivationIntoTheProduct) {
   Graph g;
   Builder b(g);
-  const ValueId x = b.input({DType::f32, {4, 3}}), w = b.input({DType::f32, {3, 2}}), bias = b.input({DType::f32, {2}});
+  const ValueId x = b.input({DType::f32, {4, 3}}), w = b.input({DType::f32, {3, 2}}),
+                bias = b.input({DType::f32, {2}});
   b.output(b.emit("relu", {b.add(b.emit("matmul", {x, w}), bias)}));
   const Graph plain = g;
   simplify(g);
@@ -137,8 +138,10 @@ TEST(Fuse, PutsBiasAndActivationIntoTheProduct) {
   ASSERT_EQ(g.nodes.size(), 1u) << to_text(g);
   EXPECT_EQ(op_name(g.nodes[0]), "dense");
   const std::vector<Tensor> in{Tensor::of<float>({4, 3}, {1, -2, 3, 4, 5, -6, 7, 8, 9, -1, 0, 2}),
-                               Tensor::of<float>({3, 2}, {1, 2, -3, 4, 5, -6}), Tensor::of<float>({2}, {0.5F, -1})};
-  const Tensor a = Program::make(g)->run(in)[0], c = Program::make(plain, {false, false})->run(in)[0];
+                               Tensor::of<float>({3, 2}, {1, 2, -3, 4, 5, -6}),
+                               Tensor::of<float>({2}, {0.5F, -1})};
+  const Tensor a = Program::make(g)->run(in)[0],
+               c = Program::make(plain, {false, false})->run(in)[0];
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data<float>()[i], c.data<float>()[i]);
 }
 

@@ -14,22 +14,25 @@ namespace {
 std::atomic<std::size_t> allocations{0};
 }
 
-// Every allocation of the process passes here, the engine's too.
-void* operator new(std::size_t bytes) {
+// Every allocation of the process passes here, the engine's too. Never inlined: gcc would see a
+// free() of what the other one made and warn.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   ++allocations;
   if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t bytes, std::align_val_t align) {
+[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t align) {
   ++allocations;
   const auto a = static_cast<std::size_t>(align);
   if (void* p = std::aligned_alloc(a, (bytes + a - 1) / a * a + a)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  std::free(p);
+}
 
 namespace lamina {
 namespace {
@@ -50,8 +53,10 @@ struct Mlp {
   Graph graph;
 
   explicit Mlp(Dim batch, Dim in = 20, Dim hidden = 33, Dim out = 7) {
-    weights = {std::make_shared<Variable>("w1", filled({in, hidden}, 1)), std::make_shared<Variable>("b1", filled({hidden}, 2)),
-               std::make_shared<Variable>("w2", filled({hidden, out}, 3)), std::make_shared<Variable>("b2", filled({out}, 4))};
+    weights = {std::make_shared<Variable>("w1", filled({in, hidden}, 1)),
+               std::make_shared<Variable>("b1", filled({hidden}, 2)),
+               std::make_shared<Variable>("w2", filled({hidden, out}, 3)),
+               std::make_shared<Variable>("b2", filled({out}, 4))};
     flat = pack(weights, "flat");
     m = std::make_shared<Variable>("m", Tensor::zeros(flat->spec()));
     v = std::make_shared<Variable>("v", Tensor::zeros(flat->spec()));
@@ -70,7 +75,8 @@ struct Mlp {
     graph.seam = graph.nodes.size();
     const ValueId g = b.emit("pack", d);
     const std::vector<ValueId> next = b.emit_all(
-        "adam_update", {b.variable(flat), b.variable(m), b.variable(v), g, b.variable(lr), b.variable(step)});
+        "adam_update",
+        {b.variable(flat), b.variable(m), b.variable(v), g, b.variable(lr), b.variable(step)});
     b.assign(b.variable(flat), next[0]);
     b.assign(b.variable(m), next[1]);
     b.assign(b.variable(v), next[2]);
@@ -81,13 +87,16 @@ struct Mlp {
 
 struct Data {
   Tensor x, y;
-  explicit Data(Dim rows, Dim in = 20, int classes = 7) : x(filled({rows, in}, 9)), y(Spec{DType::i32, {rows}}) {
-    for (Dim i = 0; i < rows; ++i) y.data<std::int32_t>()[i] = static_cast<std::int32_t>(i * 5 % classes);
+  explicit Data(Dim rows, Dim in = 20, int classes = 7)
+      : x(filled({rows, in}, 9)), y(Spec{DType::i32, {rows}}) {
+    for (Dim i = 0; i < rows; ++i)
+      y.data<std::int32_t>()[i] = static_cast<std::int32_t>(i * 5 % classes);
   }
   std::vector<Column> columns() const { return {{x.raw()}, {y.raw()}}; }
 };
 
-std::vector<float> train(ProgramOptions options, int threads, Dim rows = 50, int epochs = 3, Dim hidden = 33) {
+std::vector<float> train(ProgramOptions options, int threads, Dim rows = 50, int epochs = 3,
+                         Dim hidden = 33) {
   set_num_threads(threads);
   Mlp model(16, 20, hidden), rest(rows % 16 == 0 ? 16 : rows % 16, 20, hidden);
   const Data data(rows);
@@ -101,7 +110,8 @@ std::vector<float> train(ProgramOptions options, int threads, Dim rows = 50, int
 }
 
 TEST(Plan, FusedEqualsPlainBitwise) {
-  const auto fused = train({true, true}, 1), plain = train({false, false}, 1), no_reuse = train({true, false}, 1);
+  const auto fused = train({true, true}, 1), plain = train({false, false}, 1),
+             no_reuse = train({true, false}, 1);
   EXPECT_EQ(fused, plain);
   EXPECT_EQ(fused, no_reuse);
 }
@@ -112,17 +122,21 @@ std::vector<float> train_embedding(bool fuse) {
   const auto scale = std::make_shared<Variable>("scale", filled({9}, 2));
   const std::vector<VariablePtr> weights{scale, table};
   const VariablePtr flat = pack(weights, "flat");
-  const auto m = std::make_shared<Variable>("m", Tensor::zeros(flat->spec())), v = std::make_shared<Variable>("v", Tensor::zeros(flat->spec()));
+  const auto m = std::make_shared<Variable>("m", Tensor::zeros(flat->spec())),
+             v = std::make_shared<Variable>("v", Tensor::zeros(flat->spec()));
   const auto step = std::make_shared<Variable>("step", Tensor::scalar<std::int64_t>(0));
   Graph g;
   Builder b(g);
   const ValueId ids = b.input({DType::i64, {8, 3}});
   const std::vector<ValueId> w{b.variable(scale), b.variable(table)};
-  const ValueId loss = b.emit("mean", {b.emit("square", {b.mul(b.emit("embedding", {w[1], ids}), w[0])})});
+  const ValueId loss =
+      b.emit("mean", {b.emit("square", {b.mul(b.emit("embedding", {w[1], ids}), w[0])})});
   b.output(loss);
   const std::vector<ValueId> d = gradients(g, loss, w);
   g.seam = g.nodes.size();
-  const std::vector<ValueId> next = b.emit_all("adam_update", {b.variable(flat), b.variable(m), b.variable(v), b.emit("pack", d), b.scalar(DType::f32, 0.01), b.variable(step)});
+  const std::vector<ValueId> next =
+      b.emit_all("adam_update", {b.variable(flat), b.variable(m), b.variable(v), b.emit("pack", d),
+                                 b.scalar(DType::f32, 0.01), b.variable(step)});
   b.assign(b.variable(flat), next[0]);
   b.assign(b.variable(m), next[1]);
   b.assign(b.variable(v), next[2]);
@@ -131,14 +145,18 @@ std::vector<float> train_embedding(bool fuse) {
   EXPECT_EQ(to_text(program->graph()).find("embedding_grad(") == std::string::npos, fuse);
   for (int i = 0; i < 4; ++i) {
     Tensor x(Spec{DType::i64, {8, 3}});
-    for (std::size_t k = 0; k < x.size(); ++k) x.data<std::int64_t>()[k] = static_cast<std::int64_t>((k * k + static_cast<std::size_t>(i)) % 20);
+    for (std::size_t k = 0; k < x.size(); ++k)
+      x.data<std::int64_t>()[k] =
+          static_cast<std::int64_t>((k * k + static_cast<std::size_t>(i)) % 20);
     const std::vector<Tensor> in{x};
     program->run(in);
   }
   return {flat->value().data<float>(), flat->value().data<float>() + flat->value().size()};
 }
 
-TEST(Plan, RowSparseUpdateEqualsTheDenseOneBitwise) { EXPECT_EQ(train_embedding(true), train_embedding(false)); }
+TEST(Plan, RowSparseUpdateEqualsTheDenseOneBitwise) {
+  EXPECT_EQ(train_embedding(true), train_embedding(false));
+}
 
 TEST(Plan, ThreadsDoNotChangeABit) {
   const auto one = train({true, true}, 1, 160, 2, 512), two = train({true, true}, 2, 160, 2, 512),
@@ -188,7 +206,8 @@ TEST(Plan, ABadLabelStopsBeforeTheUpdate) {
   Data data(16);
   data.y.data<std::int32_t>()[3] = 7;
   const auto program = Program::make(model.graph);
-  const std::vector<float> before(model.flat->value().data<float>(), model.flat->value().data<float>() + 50);
+  const std::vector<float> before(model.flat->value().data<float>(),
+                                  model.flat->value().data<float>() + 50);
   EpochOptions o;
   o.rows = 16;
   o.batch = 16;
@@ -199,7 +218,8 @@ TEST(Plan, ABadLabelStopsBeforeTheUpdate) {
     EXPECT_NE(std::string(e.what()).find('7'), std::string::npos) << e.what();
   }
   EXPECT_EQ(*model.step->value().data<std::int64_t>(), 0);
-  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_EQ(before[i], model.flat->value().data<float>()[i]);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_EQ(before[i], model.flat->value().data<float>()[i]);
   data.y.data<std::int32_t>()[3] = 6;
   EXPECT_NO_THROW(run_epoch(program, nullptr, data.columns(), o));  // still usable
   EXPECT_EQ(*model.step->value().data<std::int64_t>(), 1);
@@ -211,7 +231,8 @@ TEST(Plan, KnowsTheBoundsOfLabels) {
 }
 
 TEST(Plan, SwapsVariables) {
-  const auto a = std::make_shared<Variable>("a", Tensor::scalar<float>(1)), c = std::make_shared<Variable>("c", Tensor::scalar<float>(2));
+  const auto a = std::make_shared<Variable>("a", Tensor::scalar<float>(1)),
+             c = std::make_shared<Variable>("c", Tensor::scalar<float>(2));
   Graph g;
   Builder b(g);
   b.assign(b.variable(a), b.variable(c));
@@ -251,7 +272,8 @@ TEST(Plan, RunsInSeveralThreadsAtOnce) {
     threads.emplace_back([&] {
       for (int i = 0; i < 50; ++i) {
         const Tensor out = program->run(in)[0];
-        for (std::size_t k = 0; k < out.size(); ++k) wrong += out.data<float>()[k] != expected.data<float>()[k];
+        for (std::size_t k = 0; k < out.size(); ++k)
+          wrong += out.data<float>()[k] != expected.data<float>()[k];
       }
     });
   for (auto& t : threads) t.join();
@@ -300,7 +322,8 @@ TEST(Epoch, GathersByOrderAndHandlesTheRest) {
   o.hook_every_batch = true;
   o.after_batch = [&](std::int64_t) { return ++hooks < 10; };
   const std::vector<Column> columns{{x.raw()}};
-  const EpochResult r = run_epoch(Program::make(graph_for(2)), Program::make(graph_for(1)), columns, o);
+  const EpochResult r =
+      run_epoch(Program::make(graph_for(2)), Program::make(graph_for(1)), columns, o);
   EXPECT_EQ(r.batches, 3);
   EXPECT_EQ(hooks, 3);
   EXPECT_FLOAT_EQ(*total->value().data<float>(), 45);

@@ -2,8 +2,8 @@
 
 An object becomes `{"module", "class_name", "config", "registered_name"}`. lamina's own classes
 are written under `keras.*`, so that configs and files travel both ways; `keras.*`, `tf_keras.*`
-and `lamina.*` are all read. Reading never imports a module: a class that is neither lamina's nor
-registered must live in a module the program has already imported.
+and `lamina.*` are all read. Reading never imports a module: a class or function that is not
+lamina's must be registered, or be passed as a custom object.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import base64
 import importlib
 import inspect
 import marshal
-import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -372,6 +371,10 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
 }
 
 
+# Configs that name a module under one of these mean a class of ours.
+_OWN_ROOTS = ("keras", "tf_keras", "lamina", "tensorflow", "builtins", "")
+
+
 def _find(
     config: dict[str, Any], name: str, *, is_function: bool, module_objects: dict[str, Any] | None
 ) -> Any:
@@ -381,11 +384,7 @@ def _find(
         if found is not None:
             return found
     module = config.get("module") or ""
-    root = module.split(".")[0]
-    if root in ("keras", "tf_keras", "lamina", "tensorflow", "builtins", ""):
-        found = _find_own(module, name)
-    else:
-        found = _find_imported(module, name, is_function)
+    found = _find_own(module, name) if module.split(".")[0] in _OWN_ROOTS else None
     if found is None:
         kind = "function" if is_function else "class"
         raise TypeError(
@@ -415,15 +414,3 @@ def _find_own(module: str, name: str) -> Any:
 
 def _public_names() -> list[str]:
     return [name for family in _own_modules("") for name in getattr(family, "__all__", ())]
-
-
-def _find_imported(module: str, name: str, is_function: bool) -> Any:
-    """Look only into modules that are loaded; a function must come from the main program."""
-    if is_function and module != "__main__":
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if is_function:
-        return found if inspect.isfunction(found) else None
-    return found if inspect.isclass(found) and hasattr(found, "get_config") else None

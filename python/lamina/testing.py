@@ -1,9 +1,11 @@
 """Checks for layers, as this project runs them; use them for layers of your own.
 
-from lamina.testing import check_layer
+In a test file:
 
-def test_my_layer():
-    check_layer(MyLayer, {"units": 3}, input_shape=(2, 5))
+    from lamina.testing import check_layer
+
+    def test_my_layer():
+        check_layer(MyLayer, {"units": 3}, input_shape=(2, 5))
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ def _check_model(layer: Any, data: Any, outputs: Any, objects: Mapping[str, Any]
     many = data if isinstance(data, list) else [data]
     inputs = [Input(d.shape[1:], dtype=str(d.dtype)) for d in many]
     made = layer(inputs if isinstance(data, list) else inputs[0])
-    model = Model(inputs if isinstance(data, list) else inputs[0], made)
+    model: Any = Model(inputs if isinstance(data, list) else inputs[0], made)
     expected = outputs if isinstance(outputs, list) else [outputs]
     declared = model.output_shape
     _same_shapes(declared, expected, batch=False)

@@ -103,6 +103,11 @@ class Tracer:
         out = [Tensor._symbolic(self, id) for id in self.graph.emit(op, ids, attrs, _state.origin)]
         return out[0] if len(out) == 1 else tuple(out)
 
+    def gradients_of(self, loss: Tensor, ids: Sequence[int]) -> list[Tensor | None]:
+        """Append the reverse pass; the gradient of each value, None where there is none."""
+        found = self.graph.gradients(loss._id, list(ids))
+        return [None if i is None else Tensor._symbolic(self, i) for i in found]
+
     def output(self, tensor: Tensor) -> None:
         if tensor._tracer is None:
             tensor = self.lift(tensor)
@@ -120,14 +125,65 @@ class Tracer:
         return _core.Program(self.graph, **options)
 
 
+class Recorder(Tracer):
+    """The third driver: every op runs at once *and* becomes a node, so that gradients can follow.
+
+    Inside `with Recorder():` tensors computed from variables have numbers, and `gradients` works
+    on them. Assigns happen at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[int, _core.Tensor] = {}
+
+    def _recorded(self, id: int, buffer: _core.Tensor) -> Tensor:
+        self._values[id] = buffer
+        tensor = Tensor._of(buffer)
+        tensor._tracer, tensor._id = self, id
+        return tensor
+
+    def read(self, variable: Variable) -> Tensor:
+        known = self._reads.get(id(variable))
+        if known is None:
+            handle = self.graph.variable(variable.handle)
+            value = variable.handle.value.clone()  # a later assign writes into the variable
+            known = (variable, handle, self._recorded(handle, value))
+            self._reads[id(variable)] = known
+        return known[2]
+
+    def assign(self, variable: Variable, value: Tensor) -> None:
+        variable.handle.assign(value._buffer)
+        handle = self.graph.variable(variable.handle)
+        self._reads[id(variable)] = (variable, handle, value)
+
+    def lift(self, tensor: Tensor) -> Tensor:
+        return self._recorded(self.graph.constant(tensor._buffer), tensor._buffer)
+
+    def emit(self, op: str, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
+        lifted = [t if t._tracer is self else self.lift(t) for t in inputs]
+        buffers = _core.eager(op, [t._buffer for t in lifted], attrs)
+        ids = self.graph.emit(op, [t._id for t in lifted], attrs, _state.origin)
+        out = [self._recorded(id, buffer) for id, buffer in zip(ids, buffers, strict=True)]
+        return out[0] if len(out) == 1 else tuple(out)
+
+    def gradients_of(self, loss: Tensor, ids: Sequence[int]) -> list[Tensor | None]:
+        first = self.graph.node_count()
+        found = self.graph.gradients(loss._id, list(ids))
+        self._values = self.graph.run_nodes(first, self._values)
+        return [None if i is None else self._recorded(i, self._value(i)) for i in found]
+
+    def _value(self, id: int) -> _core.Tensor:
+        return self._values[id] if id in self._values else self.graph.constant_value(id)
+
+
 def current_tracer() -> Tracer | None:
     """The trace that this thread is in, if any."""
     return _state.tracer
 
 
 def is_tracing() -> bool:
-    """Whether this thread is running Python code to get a graph of it."""
-    return _state.tracer is not None
+    """Whether this thread runs Python code on tensors without numbers, to get a graph of it."""
+    return _state.tracer is not None and not isinstance(_state.tracer, Recorder)
 
 
 @contextmanager
@@ -329,11 +385,8 @@ def gradients(loss: Tensor, wrt: Sequence[Any]) -> list[Tensor | None]:
         tensor = x if isinstance(x, Tensor) else tracer.read(x)
         ids.append(tensor._id if tensor._tracer is tracer else -1)
     wanted = [i for i in ids if i >= 0]
-    found = dict(zip(wanted, tracer.graph.gradients(loss._id, wanted), strict=True))
-    return [
-        None if found.get(i) is None else Tensor._symbolic(tracer, found[i])  # type: ignore[arg-type]
-        for i in ids
-    ]
+    found = dict(zip(wanted, tracer.gradients_of(loss, wanted), strict=True))
+    return [found.get(i) for i in ids]
 
 
 def mark_seam() -> None:

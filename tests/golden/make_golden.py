@@ -1,6 +1,6 @@
 """Regenerate the reference files with real Keras 3.
 
-KERAS_BACKEND=torch python tests/golden/make_golden.py [family ...]
+Command: KERAS_BACKEND=torch python tests/golden/make_golden.py [family ...]
 """
 
 from __future__ import annotations

@@ -34,6 +34,39 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "rmsprop_centered_momentum": ("RMSprop", dict(learning_rate=0.05, centered=True,
                                                   momentum=0.7)),
     "rmsprop_weight_decay": ("RMSprop", dict(learning_rate=0.05, weight_decay=0.1)),
+    "adagrad": ("Adagrad", dict(learning_rate=0.1)),
+    "adagrad_args": ("Adagrad", dict(learning_rate=0.1, initial_accumulator_value=0.5,
+                                     epsilon=1e-2, weight_decay=0.1)),
+    "adadelta": ("Adadelta", dict(learning_rate=1.0)),
+    "adadelta_args": ("Adadelta", dict(learning_rate=1.0, rho=0.7, epsilon=1e-3,
+                                       weight_decay=0.1)),
+    "adamax": ("Adamax", dict(learning_rate=0.05)),
+    "adamax_args": ("Adamax", dict(learning_rate=0.05, beta_1=0.7, beta_2=0.8, epsilon=1e-2,
+                                   weight_decay=0.1)),
+    "nadam": ("Nadam", dict(learning_rate=0.05)),
+    "nadam_args": ("Nadam", dict(learning_rate=0.05, beta_1=0.7, beta_2=0.8, epsilon=1e-2,
+                                 weight_decay=0.1)),
+    "nadam_accumulation": ("Nadam", dict(learning_rate=0.05, gradient_accumulation_steps=3)),
+    "ftrl": ("Ftrl", dict(learning_rate=0.1)),
+    "ftrl_args": ("Ftrl", dict(learning_rate=0.1, learning_rate_power=-0.7,
+                               initial_accumulator_value=0.3, l1_regularization_strength=0.3,
+                               l2_regularization_strength=0.2,
+                               l2_shrinkage_regularization_strength=0.1, beta=0.2)),
+    "lion": ("Lion", {}),
+    "lion_args": ("Lion", dict(learning_rate=0.05, beta_1=0.7, beta_2=0.8, weight_decay=0.1)),
+    "lamb": ("Lamb", dict(learning_rate=0.05)),
+    "lamb_args": ("Lamb", dict(learning_rate=0.05, beta_1=0.7, beta_2=0.8, epsilon=1e-2,
+                               weight_decay=0.1)),
+    "adafactor": ("Adafactor", {}),
+    "adafactor_args": ("Adafactor", dict(learning_rate=0.5, beta_2_decay=-0.5, epsilon_2=0.1,
+                                         clip_threshold=0.5, relative_step=False,
+                                         weight_decay=0.01)),
+    "adafactor_relative": ("Adafactor", dict(learning_rate=0.5)),
+    "muon": ("Muon", dict(learning_rate=0.02)),
+    "muon_args": ("Muon", dict(learning_rate=0.02, momentum=0.5, nesterov=False, ns_steps=3,
+                               rms_rate=None, adam_lr_ratio=0.5, weight_decay=0.1,
+                               adam_weight_decay=0.2)),
+    "muon_excluded": ("Muon", dict(learning_rate=0.02, exclude_layers=["."])),
 }  # fmt: skip
 
 
@@ -91,9 +124,37 @@ for each in TABLE:
         in_fit(each)
 
 
+SLOTS = ("SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion",
+         "Lamb", "Adafactor", "Muon")  # fmt: skip
+
+
+def slots(keras: Any) -> Result:
+    """Names, types and values of the variables after two steps, in their order."""
+    result: Result = {}
+    for name in SLOTS:
+        optimizer = getattr(keras.optimizers, name)(learning_rate=0.1)
+        weights = [
+            keras.Variable(normal(4, 2, seed=1), name="kernel"),
+            keras.Variable(normal(3, seed=2), name="bias"),
+        ]
+        for step in range(2):
+            grads = [normal(4, 2, seed=10 + step), normal(3, seed=50 + step)]
+            optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], weights)
+        result[f"{name}_names"] = [
+            f"{'' if v.path.startswith('variable') else v.path} {v.dtype} {list(v.shape)}"
+            for v in optimizer.variables
+        ]
+        values = [np.ravel(as_numpy(v.value)) for v in optimizer.variables]
+        result[f"{name}_values"] = np.concatenate(values).astype("float32")
+    return result
+
+
+add("optimizers", "slots", slots)
+
+
 def configs(keras: Any) -> Result:
     result: Result = {}
-    for name in ("SGD", "Adam", "RMSprop"):
+    for name in SLOTS:
         config = getattr(keras.optimizers, name)().get_config()
         result[name] = {
             k: round(float(v), 9) if isinstance(v, float) else v for k, v in config.items()

@@ -14,11 +14,11 @@ struct Column {
 };
 
 struct EpochOptions {
-  std::int64_t rows = 0;                     // samples in the columns
+  std::int64_t rows = 0;  // samples in the columns
   std::int64_t batch = 32;
-  const std::int64_t* order = nullptr;       // permutation of the rows; null: in order
-  std::int64_t first_batch = 0;              // where to begin, and
-  std::int64_t last_batch = -1;              // where to stop (exclusive); -1: the end
+  const std::int64_t* order = nullptr;  // permutation of the rows; null: in order
+  std::int64_t first_batch = 0;         // where to begin, and
+  std::int64_t last_batch = -1;         // where to stop (exclusive); -1: the end
   // Called after a batch with its number; false stops. Called after every batch when
   // hook_every_batch, else when interval_ms have passed since the last call.
   std::function<bool(std::int64_t batch)> after_batch;
@@ -34,14 +34,15 @@ struct EpochOptions {
 };
 
 struct EpochResult {
-  std::int64_t batches = 0;   // run in this call
-  bool stopped = false;       // by a hook
+  std::int64_t batches = 0;  // run in this call
+  bool stopped = false;      // by a hook
 };
 
 // `main` is planned for `batch` rows, `tail` for the rest of the last batch (may be null if none).
 // Throws Error naming the batch when the data holds an index out of range; that batch's update is
 // not applied.
-LAMINA_API EpochResult run_epoch(const std::shared_ptr<Program>& main, const std::shared_ptr<Program>& tail,
+LAMINA_API EpochResult run_epoch(const std::shared_ptr<Program>& main,
+                                 const std::shared_ptr<Program>& tail,
                                  std::span<const Column> columns, const EpochOptions& options);
 
 // A permutation of [0, rows): counter-based, so it depends on (seed, epoch) only.

@@ -24,8 +24,8 @@ struct Value {
   enum class Kind : std::uint8_t { input, variable, constant, temp };
   Spec spec;
   Kind kind = Kind::temp;
-  Tensor constant;         // kind constant
-  VariablePtr variable;    // kind variable
+  Tensor constant;       // kind constant
+  VariablePtr variable;  // kind variable
 };
 
 // A variable takes a value at the end of the step, after every read of the old one.
@@ -53,24 +53,25 @@ class LAMINA_API Builder {
   explicit Builder(Graph& graph) : graph_(graph) {}
   Graph& graph() { return graph_; }
   // By value: adding a node moves the values.
-  Spec spec(ValueId id) const { return graph_.values[id].spec; }
-  Shape shape(ValueId id) const { return graph_.values[id].spec.shape; }
-  DType dtype(ValueId id) const { return graph_.values[id].spec.dtype; }
+  Spec spec(ValueId id) const { return graph_.values.at(id).spec; }
+  Shape shape(ValueId id) const { return graph_.values.at(id).spec.shape; }
+  DType dtype(ValueId id) const { return graph_.values.at(id).spec.dtype; }
 
   ValueId input(Spec spec);
   ValueId constant(Tensor value);
-  ValueId scalar(DType dtype, double value);     // a 0-d constant
+  ValueId scalar(DType dtype, double value);      // a 0-d constant
   ValueId variable(const VariablePtr& variable);  // the same id for the same variable
   void output(ValueId id) { graph_.outputs.push_back(id); }
-  void assign(ValueId variable, ValueId value);   // replaces an earlier assign of the same variable
-  void set_origin(const std::string& origin);     // of the nodes that follow
+  void assign(ValueId variable, ValueId value);  // replaces an earlier assign of the same variable
+  void set_origin(const std::string& origin);    // of the nodes that follow
 
   ValueId emit(std::string_view op, std::span<const ValueId> in, Attrs attrs = {});
   ValueId emit(std::string_view op, std::initializer_list<ValueId> in, Attrs attrs = {}) {
     return emit(op, std::span<const ValueId>(in.begin(), in.size()), std::move(attrs));
   }
   std::vector<ValueId> emit_all(std::string_view op, std::span<const ValueId> in, Attrs attrs = {});
-  std::vector<ValueId> emit_all(std::string_view op, std::initializer_list<ValueId> in, Attrs attrs = {}) {
+  std::vector<ValueId> emit_all(std::string_view op, std::initializer_list<ValueId> in,
+                                Attrs attrs = {}) {
     return emit_all(op, std::span<const ValueId>(in.begin(), in.size()), std::move(attrs));
   }
 
@@ -85,7 +86,7 @@ class LAMINA_API Builder {
   ValueId cast(ValueId a, DType dtype);                 // a itself when it has that dtype
   ValueId reshape(ValueId a, const Shape& shape);       // a itself when it has that shape
   ValueId broadcast_to(ValueId a, const Shape& shape);  // likewise
-  ValueId sum_to(ValueId a, const Shape& shape);        // undoes a broadcast: sums the axes it added
+  ValueId sum_to(ValueId a, const Shape& shape);  // undoes a broadcast: sums the axes it added
   ValueId zeros_like(ValueId a);
 
  private:
@@ -98,8 +99,8 @@ class LAMINA_API Builder {
 LAMINA_API std::vector<ValueId> gradients(Graph& graph, ValueId loss, std::span<const ValueId> wrt,
                                           ValueId seed = kNoValue);
 
-LAMINA_API void verify(const Graph& graph);            // throws Error: what is not a legal graph
-LAMINA_API std::string to_text(const Graph& graph);    // one line a node
+LAMINA_API void verify(const Graph& graph);          // throws Error: what is not a legal graph
+LAMINA_API std::string to_text(const Graph& graph);  // one line a node
 // Constant folding, duplicates, dead nodes, algebra; then operations joined with their neighbours.
 LAMINA_API void simplify(Graph& graph);
 LAMINA_API void fuse(Graph& graph);
@@ -108,7 +109,9 @@ LAMINA_API void fuse(Graph& graph);
 LAMINA_API std::vector<std::string> op_names();
 LAMINA_API bool op_is_differentiable(std::string_view name);
 LAMINA_API std::string_view op_name(const Node& node);
-LAMINA_API std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Attrs& attrs);
-LAMINA_API std::vector<Tensor> run_op(std::string_view op, std::span<const Tensor> in, const Attrs& attrs = {});
+LAMINA_API std::vector<Spec> infer(std::string_view op, std::span<const Spec> in,
+                                   const Attrs& attrs);
+LAMINA_API std::vector<Tensor> run_op(std::string_view op, std::span<const Tensor> in,
+                                      const Attrs& attrs = {});
 
 }  // namespace lamina

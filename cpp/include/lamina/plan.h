@@ -1,5 +1,5 @@
-// Program: a graph made ready to run (simplified, fused, ordered, every buffer placed). Immutable and
-// shared between threads. Plan: one running copy of it: an arena and pointers.
+// Program: a graph made ready to run (simplified, fused, ordered, every buffer placed). Immutable
+// and shared between threads. Plan: one running copy of it: an arena and pointers.
 #pragma once
 
 #include <functional>
@@ -11,13 +11,13 @@
 namespace lamina {
 
 struct ProgramOptions {
-  bool fuse = true;    // passes that change the nodes
-  bool reuse = true;   // buffers share memory when their lives do not overlap, ops write in place
+  bool fuse = true;   // passes that change the nodes
+  bool reuse = true;  // buffers share memory when their lives do not overlap, ops write in place
 };
 // The defaults, or the plain plan when the environment has LAMINA_PLAN=plain.
 LAMINA_API ProgramOptions default_options();
 
-struct StepInfo {      // for profiles, tests and printing
+struct StepInfo {  // for profiles, tests and printing
   std::string op, origin;
   std::vector<Spec> in, out;
   double flops;
@@ -29,18 +29,23 @@ class LAMINA_API Program : public std::enable_shared_from_this<Program> {
   // Throws Error when a size is unknown or the graph is not legal.
   static std::shared_ptr<Program> make(Graph graph, ProgramOptions options = default_options());
   ~Program();
-  const Graph& graph() const;             // as it runs, after the passes
+  const Graph& graph() const;  // as it runs, after the passes
   std::size_t arena_bytes() const;
   std::size_t step_count() const;
   std::vector<StepInfo> steps() const;
   // (offset, bytes, first step, last step) of each arena buffer.
-  struct Placement { std::size_t offset, bytes; std::int64_t first, last; ValueId value; };
+  struct Placement {
+    std::size_t offset, bytes;
+    std::int64_t first, last;
+    ValueId value;
+  };
   std::vector<Placement> placements() const;
   // For each graph input: the smallest exclusive bound that an op demands of it as an index, or -1.
   std::vector<Dim> input_bounds() const;
 
   // Runs once: copies the inputs in, runs, assigns, returns the outputs. Safe to call from several
-  // threads at once (each takes a Plan of its own from a pool). Throws on a Failure, before any assign.
+  // threads at once (each takes a Plan of its own from a pool). Throws on a Failure, before any
+  // assign.
   std::vector<Tensor> run(std::span<const Tensor> inputs);
   // The same into memory of the caller's; in and out in graph order.
   void run_into(std::span<const void* const> inputs, std::span<void* const> outputs);
@@ -74,14 +79,18 @@ class LAMINA_API Plan {
  public:
   explicit Plan(const Program& program);
   ~Plan();
-  void rebind();                          // after variables moved; cheap when none did
-  void* input(std::size_t i) const;       // write a batch here before run
+  void rebind();                     // after variables moved; cheap when none did
+  void* input(std::size_t i) const;  // write a batch here before run
   const void* output(std::size_t i) const;
-  void run_to_seam();                     // forward and backward: changes no state
-  bool failed() const;                    // an index out of range, found in the data
-  void throw_failure();                   // throws and clears
-  void finish();                          // update, metrics, assigns
-  void run() { run_to_seam(); if (failed()) throw_failure(); finish(); }
+  void run_to_seam();    // forward and backward: changes no state
+  bool failed() const;   // an index out of range, found in the data
+  void throw_failure();  // throws and clears
+  void finish();         // update, metrics, assigns
+  void run() {
+    run_to_seam();
+    if (failed()) throw_failure();
+    finish();
+  }
 
  private:
   struct Impl;

@@ -8,7 +8,8 @@
 namespace lamina {
 
 // Calls the function registered under `id`; may throw what the function threw.
-using PythonCaller = void (*)(std::int64_t id, std::span<const Spec> in, void* const* ins, const Spec& out, void* result);
+using PythonCaller = void (*)(std::int64_t id, std::span<const Spec> in, void* const* ins,
+                              const Spec& out, void* result);
 LAMINA_API void set_python_caller(PythonCaller caller);
 
 }  // namespace lamina

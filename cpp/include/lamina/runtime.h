@@ -11,7 +11,7 @@ LAMINA_API int isa_level();         // the same as a number, 0 for generic; comp
 LAMINA_API const char* compiler();  // "gcc 12.2.0"
 LAMINA_API const char* eigen_version();
 LAMINA_API const char* openmp_runtime();  // "libgomp 201511"
-LAMINA_API int num_threads();       // threads the next step of the calling thread may use
+LAMINA_API int num_threads();             // threads the next step of the calling thread may use
 LAMINA_API void set_num_threads(int n);   // throws Error when n < 1
 
 }  // namespace lamina

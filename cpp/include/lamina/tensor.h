@@ -14,25 +14,44 @@ namespace lamina {
 
 template <class T>
 struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
-template <> struct DTypeOf<std::int32_t> { static constexpr DType value = DType::i32; };
-template <> struct DTypeOf<std::int64_t> { static constexpr DType value = DType::i64; };
-template <> struct DTypeOf<std::uint8_t> { static constexpr DType value = DType::u8; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::boolean; };
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<std::int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct DTypeOf<std::uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::boolean;
+};
 
 // Row-major and contiguous. Copying a Tensor shares the memory.
 class LAMINA_API Tensor {
  public:
-  Tensor();                        // float32, shape (0,)
-  explicit Tensor(Spec spec);      // uninitialised, 64-byte aligned
+  Tensor();                    // float32, shape (0,)
+  explicit Tensor(Spec spec);  // uninitialised, 64-byte aligned
   static Tensor zeros(Spec spec);
   // Memory of somebody else, kept alive by `owner`; the data may have any alignment.
   static Tensor wrap(Spec spec, void* data, std::shared_ptr<void> owner);
   template <class T>
   static Tensor of(Shape shape, const std::vector<T>& values) {
     Tensor t(Spec{DTypeOf<T>::value, std::move(shape)});
-    if (values.size() != t.size()) throw ShapeError("Tensor::of: the values do not fill " + to_string(t.spec()));
+    if (values.size() != t.size())
+      throw ShapeError("Tensor::of: the values do not fill " + to_string(t.spec()));
     for (std::size_t i = 0; i < values.size(); ++i) t.data<T>()[i] = values[i];
     return t;
   }
@@ -46,12 +65,20 @@ class LAMINA_API Tensor {
   const Spec& spec() const { return spec_; }
   const Shape& shape() const { return spec_.shape; }
   DType dtype() const { return spec_.dtype; }
-  std::size_t size() const { return size_; }                             // elements
+  std::size_t size() const { return size_; }  // elements
   std::size_t bytes() const { return size_ * item_size(spec_.dtype); }
   void* raw() { return data_; }
   const void* raw() const { return data_; }
-  template <class T> T* data() { check(DTypeOf<T>::value); return static_cast<T*>(data_); }
-  template <class T> const T* data() const { check(DTypeOf<T>::value); return static_cast<const T*>(data_); }
+  template <class T>
+  T* data() {
+    check(DTypeOf<T>::value);
+    return static_cast<T*>(data_);
+  }
+  template <class T>
+  const T* data() const {
+    check(DTypeOf<T>::value);
+    return static_cast<const T*>(data_);
+  }
   const std::shared_ptr<void>& owner() const { return owner_; }
   Tensor clone() const;
 
@@ -75,13 +102,15 @@ class LAMINA_API Variable {
   void assign(const Tensor& value);  // copies; throws unless the spec is the same
 
  private:
-  friend LAMINA_API std::shared_ptr<Variable> pack(std::span<const std::shared_ptr<Variable>>, std::string);
+  friend LAMINA_API std::shared_ptr<Variable> pack(std::span<const std::shared_ptr<Variable>>,
+                                                   std::string);
   std::string name_;
   Tensor value_;
 };
 using VariablePtr = std::shared_ptr<Variable>;
 
-// Byte offset of each variable in the buffer that pack() makes, each 64-byte aligned; last: the total.
+// Byte offset of each variable in the buffer that pack() makes, each 64-byte aligned; last: the
+// total.
 LAMINA_API std::vector<std::size_t> packed_offsets(std::span<const Spec> specs);
 
 // Moves variables of one dtype into one contiguous buffer (values kept) and returns the whole of

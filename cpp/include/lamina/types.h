@@ -32,17 +32,18 @@ using Attr = std::variant<bool, std::int64_t, double, std::string, std::vector<s
 using Attrs = std::map<std::string, Attr, std::less<>>;
 
 LAMINA_API std::size_t item_size(DType dtype);
-LAMINA_API const char* dtype_name(DType dtype);            // "float32", "int64", "bool" ...
-LAMINA_API DType parse_dtype(std::string_view name);       // throws TypeError with a suggestion
+LAMINA_API const char* dtype_name(DType dtype);       // "float32", "int64", "bool" ...
+LAMINA_API DType parse_dtype(std::string_view name);  // throws TypeError with a suggestion
 LAMINA_API bool is_floating(DType dtype);
-LAMINA_API bool is_known(const Shape& shape);              // no kUnknown in it
-LAMINA_API Dim element_count(const Shape& shape);          // throws ShapeError: negative or too large
+LAMINA_API bool is_known(const Shape& shape);      // no kUnknown in it
+LAMINA_API Dim element_count(const Shape& shape);  // throws ShapeError: negative or too large
 LAMINA_API std::size_t byte_size(const Spec& spec);
-LAMINA_API std::string to_string(const Shape& shape);      // "(32, None, 784)"
-LAMINA_API std::string to_string(const Spec& spec);        // "(32, 784) float32"
+LAMINA_API std::string to_string(const Shape& shape);  // "(32, None, 784)"
+LAMINA_API std::string to_string(const Spec& spec);    // "(32, 784) float32"
 LAMINA_API std::string to_string(const Attr& attr);
 // The candidate nearest in spelling, or "" when none is near.
-LAMINA_API std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
+LAMINA_API std::string nearest_name(std::string_view name,
+                                    const std::vector<std::string>& candidates);
 
 // A wrong value: a shape, a size, an attribute, an index. Python sees a ValueError.
 class LAMINA_API Error : public std::runtime_error {

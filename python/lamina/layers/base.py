@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,18 +11,20 @@ import numpy as np
 
 from lamina import constraints as weight_constraints
 from lamina import dtype_policies, initializers, names, regularizers, structure, tracing
-from lamina.layers.configuration import LayerConfiguration
-from lamina.layers.conversion import (
-    as_shapes,
-    cast_keeping_mask,
-    convert_argument,
-    mask_of,
-    shapes_of,
+from lamina.layers.building import (
+    checked_init,
+    is_default_build,
+    recorded_build,
+    take_input_shape,
 )
-from lamina.layers.node import Node, has_symbolic
+from lamina.layers.configuration import LayerConfiguration
+from lamina.layers.conversion import as_shapes, cast_keeping_mask, convert_argument, shapes_of
+from lamina.layers.masking import MaskPassing
+from lamina.layers.node import has_symbolic
 from lamina.layers.signature import CallSignature, call_signature, shape_arguments
 from lamina.layers.spec import InputSpec, check_inputs
 from lamina.layers.state import LayerState, context
+from lamina.layers.symbolic import SymbolicUse
 from lamina.tensor import KerasTensor, Tensor
 from lamina.validation import Boolean, Constraint, Text, check_argument, did_you_mean
 from lamina.variable import Variable
@@ -32,7 +32,7 @@ from lamina.variable import Variable
 _FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-class Layer(LayerState, LayerConfiguration):
+class Layer(LayerState, LayerConfiguration, SymbolicUse):
     """A step of a model: weights made by `build`, mathematics in `call`.
 
     A subclass keeps its settings in `__init__` (after `super().__init__(**kwargs)`), makes
@@ -56,8 +56,10 @@ class Layer(LayerState, LayerConfiguration):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = checked_init(cls.__dict__["__init__"])  # type: ignore[method-assign]
         if "build" in cls.__dict__:
-            cls.build = _recorded(cls.__dict__["build"])  # type: ignore[method-assign]
+            cls.build = recorded_build(cls.__dict__["build"])  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls)
@@ -90,9 +92,9 @@ class Layer(LayerState, LayerConfiguration):
         self._convert_input_args = True
         self.built = False
         self.input_spec: Any = None
-        self.supports_masking = type(self).compute_mask is not Layer.compute_mask
+        self.supports_masking = type(self).compute_mask is not MaskPassing.compute_mask
         self.supports_jit = True
-        self._input_shape_arg = self._take_input_shape(kwargs)
+        self._input_shape_arg = take_input_shape(kwargs)
         if kwargs:
             known = {*inspect.signature(type(self).__init__).parameters, "name", "dtype"}
             unknown = next(iter(kwargs))
@@ -100,29 +102,6 @@ class Layer(LayerState, LayerConfiguration):
                 f"Unrecognized keyword arguments passed to {owner}: {kwargs}."
                 f"{did_you_mean(unknown, known - {'self', 'kwargs', 'args'})}"
             )
-
-    def _take_input_shape(self, kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
-        """Return the batch shape given by `input_shape=` and its older spellings, if any."""
-        batch_size = kwargs.pop("batch_size", None)
-        input_length = kwargs.pop("input_length", None)
-        batch_shape = kwargs.pop("batch_input_shape", None)
-        shape = kwargs.pop("input_shape", None)
-        input_dim = kwargs.pop("input_dim", None)
-        if input_dim is not None:
-            shape = (input_dim,) if input_length is None else (input_length, input_dim)
-        elif input_length is not None and shape is None:
-            shape = (input_length,)
-        if batch_shape is not None:
-            return tuple(batch_shape)
-        if shape is None:
-            return None
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        warnings.warn(
-            "Do not pass an `input_shape`/`input_dim` argument to a layer. In a Sequential model, "
-            "prefer an `Input(shape)` object as the first layer instead.",
-            stacklevel=_stack_level_of_user(),
-        )
-        return (batch_size, *sizes)
 
     # Arguments
 
@@ -292,7 +271,7 @@ class Layer(LayerState, LayerConfiguration):
         self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         build = type(self).build
-        if _is_default(build):
+        if is_default_build(build):
             self.built = True
             return
         wanted = shape_arguments(build)
@@ -313,7 +292,7 @@ class Layer(LayerState, LayerConfiguration):
         self._check_initialised()
         call = call_signature(type(self).call)
         if self._convert_input_args:
-            args = tuple(convert_argument(self._convert, argument) for argument in args)
+            args = tuple([convert_argument(self._convert, argument) for argument in args])
             if kwargs:
                 kwargs = {
                     name: convert_argument(self._convert, argument, numbers_are_data=False)
@@ -348,22 +327,28 @@ class Layer(LayerState, LayerConfiguration):
         if isinstance(value, Variable):
             value = value.value
         if isinstance(value, (Tensor, KerasTensor)):
-            if self.autocast and value.dtype in _FLOAT_DTYPES and value.dtype != self.compute_dtype:
+            dtype = value.dtype
+            if dtype != self.compute_dtype and self.autocast and dtype in _FLOAT_DTYPES:
                 return cast_keeping_mask(value, self.compute_dtype)
+            return value
+        if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, np.ndarray) or (
             hasattr(value, "__array__") and not isinstance(value, type)
         ):
-            array = np.asarray(value)
-            if self.autocast and array.dtype.kind == "f":
-                return tracing.convert(array, self.compute_dtype)
-            if array.dtype.kind in "USOcV":
-                raise TypeError(
-                    f"{self.name} ({type(self).__name__}): inputs must be numbers, got an array "
-                    f"of dtype {array.dtype}."
-                )
-            return tracing.convert(array)
+            return self._convert_array(np.asarray(value))
         return value
+
+    def _convert_array(self, array: np.ndarray[Any, Any]) -> Tensor:
+        kind = array.dtype.kind
+        if kind == "f" and self.autocast:
+            return tracing.convert(array, self.compute_dtype)
+        if kind in "USOcV":
+            raise TypeError(
+                f"{self.name} ({type(self).__name__}): inputs must be numbers, got an array "
+                f"of dtype {array.dtype}."
+            )
+        return tracing.convert(array)
 
     def _run(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call on tensors: resolve training and masks, keep losses, pass the mask on."""
@@ -397,10 +382,17 @@ class Layer(LayerState, LayerConfiguration):
     def _compute(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = self.call(*args, **kwargs)
         if self.activity_regularizer is not None:
-            for output in structure.iterate(outputs):
-                self.add_loss(self.activity_regularizer(output))
+            self._add_activity_losses(outputs)
         self._pass_mask(call.first(args, kwargs), outputs)
         return outputs
+
+    def _add_activity_losses(self, outputs: Any) -> None:
+        """Add the penalties of the outputs: a mean over the rows, like the loss itself."""
+        if context.discard_losses:
+            return
+        for output in structure.iterate(outputs):
+            rows = output.shape[0] if output.shape else 1
+            self.add_loss(self.activity_regularizer(output) / max(rows, 1))
 
     def _name_in(self, error: ValueError) -> None:
         """Say in which layer an error arose, unless an inner layer or the message does."""
@@ -425,8 +417,8 @@ class Layer(LayerState, LayerConfiguration):
         call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bool:
         """Explicit value, else the enclosing layer's, else the default of `call`, else False."""
-        position = call.names.index("training") if "training" in call.names else len(args)
-        if position < len(args):
+        position = call.training_position
+        if position is not None and position < len(args):
             explicit = args[position]
             return bool(context.training if explicit is None else explicit)
         training = kwargs.pop("training", None)
@@ -439,169 +431,9 @@ class Layer(LayerState, LayerConfiguration):
             kwargs["training"] = training
         return training
 
-    @staticmethod
-    def _fill_masks(call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Pass the masks that the inputs carry to the mask arguments left open."""
-        given = call.named(args, kwargs)
-        for argument, mask_argument in call.mask_of.items():
-            if given.get(mask_argument) is None and argument in given:
-                masks = structure.map_structure(mask_of, given[argument])
-                if any(mask is not None for mask in structure.iterate(masks)):
-                    if mask_argument in call.names[: len(args)]:
-                        continue
-                    kwargs[mask_argument] = masks
-
-    def _pass_mask(self, inputs: Any, outputs: Any) -> None:
-        """Set the mask of the outputs from the masks of the first argument."""
-        custom = type(self).compute_mask is not Layer.compute_mask
-        if not custom and all(mask_of(leaf) is None for leaf in structure.iterate(inputs)):
-            return
-        masks = structure.map_structure(mask_of, inputs)
-        if not self.supports_masking:
-            if any(mask is not None for mask in structure.iterate(masks)):
-                warnings.warn(
-                    f"Layer {self.name!r} ({type(self).__name__}) does not support masking: the "
-                    "mask of its input ends here.",
-                    stacklevel=2,
-                )
-            return
-        tensors = [leaf for leaf in structure.iterate(outputs) if isinstance(leaf, Tensor)]
-        if all(tensor.mask is not None for tensor in tensors):
-            return
-        output_masks = self.compute_mask(inputs, masks)
-        for tensor, mask in zip(tensors, structure.iterate(output_masks), strict=False):
-            if mask is not None and tensor.mask is None:
-                tensor.mask = mask
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Return the mask of the output; the input's mask unless a subclass says otherwise."""
-        del inputs
-        return previous_mask
-
-    # Symbolic use
-
-    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Work out the outputs' shapes and note the use in the functional graph."""
-        if _is_default(type(self).build) and any(not layer.built for layer in self._layers):
-            self._infer(args, kwargs)  # builds the sublayers, whatever the shape rule
-        with self._name_scope(), tracing.origin(self._path or self.name):
-            outputs = self.compute_output_spec(*args, **kwargs)
-        Node(self, args, kwargs, outputs)
-        return outputs
-
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """Record the layer on symbolic tensors."""
-        return self._record(args, kwargs)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Return symbolic tensors with the shapes and dtypes of the outputs."""
-        if type(self).compute_output_shape is Layer.compute_output_shape:
-            return self._infer(args, kwargs)
-        shape_rule = type(self).compute_output_shape
-        call = call_signature(type(self).call)
-        wanted = shape_arguments(shape_rule)
-        if wanted:
-            given = call.named(args, kwargs)
-            shapes = {name: shapes_of(given.get(name[: -len("_shape")])) for name in wanted}
-            output_shape = self.compute_output_shape(**shapes)
-        else:
-            output_shape = self.compute_output_shape(shapes_of(call.first(args, kwargs)))
-        return structure.map_shapes(
-            lambda shape: KerasTensor(shape, dtype=self.compute_dtype), output_shape
-        )
-
-    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the shape of the output for the shape of the input, without computing."""
-        if not self.built and not _is_default(type(self).build):
-            raise NotImplementedError(
-                f"Layer {type(self).__name__} should implement compute_output_shape(input_shape), "
-                "or be built first."
-            )
-
-        def symbolic(shape: tuple[int | None, ...]) -> KerasTensor:
-            return KerasTensor(shape, dtype=self.compute_dtype)
-
-        args = tuple(structure.map_shapes(symbolic, argument) for argument in args)
-        kwargs = {
-            name.removesuffix("_shape"): structure.map_shapes(symbolic, argument)
-            for name, argument in kwargs.items()
-        }
-        if not args:
-            args, kwargs = tuple(kwargs.values()), {}
-        return structure.map_structure(lambda out: tuple(out.shape), self._infer(args, kwargs))
-
-    def _infer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run `call` on shapes only and return symbolic tensors like its outputs."""
-        call = call_signature(type(self).call)
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return self._run(call, args, kwargs)
-
-        outer = context.discard_losses
-        context.discard_losses = True
-        try:
-            return tracing.infer_outputs(run, *args, **kwargs)
-        finally:
-            context.discard_losses = outer
-
-    def _node_tensors(self, attribute: str) -> Any:
-        if not self._inbound_nodes:  # type: ignore[attr-defined]
-            raise AttributeError(
-                f"Layer {self.name!r} has never been called on symbolic tensors and thus has no "
-                f"defined {attribute.split('_')[0]}."
-            )
-        tensors = getattr(self._inbound_nodes[0], attribute)  # type: ignore[attr-defined]
-        return tensors[0] if len(tensors) == 1 else tensors
-
-    @property
-    def input(self) -> Any:
-        """Symbolic input(s) of the layer's first use in a functional model."""
-        return self._node_tensors("input_tensors")
-
-    @property
-    def output(self) -> Any:
-        """Symbolic output(s) of the layer's first use in a functional model."""
-        return self._node_tensors("output_tensors")
-
     def __repr__(self) -> str:
         state = "" if self.__dict__.get("built") else ", built=False"
         return f"<{type(self).__name__} name={self.__dict__.get('name')}{state}>"
-
-
-def _is_default(build: Callable[..., Any]) -> bool:
-    """Whether a class leaves `build` as it is: sublayers are then built when they are called."""
-    return getattr(build, "is_default", False)
-
-
-def _stack_level_of_user() -> int:
-    """Return the warning level that points at the first frame outside this package."""
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("lamina"):
-        frame, level = frame.f_back, level + 1
-    return max(level, 1)
-
-
-def _recorded(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a class's `build`: name its weights, note the shapes, mark the layer built."""
-
-    @functools.wraps(build)
-    def wrapper(self: Layer, *args: Any, **kwargs: Any) -> Any:
-        if self._is_building:  # super().build(...)
-            return build(self, *args, **kwargs)
-        self._is_building = True
-        try:
-            with self._name_scope(), tracing.eager_scope():
-                build(self, *args, **kwargs)
-        finally:
-            self._is_building = False
-        bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
-        shapes = list(bound.items())[1:]
-        self._build_shapes = {name: shape for name, shape in shapes if shape is not None}
-        self.built = True
-        self._is_locked = not self._is_open_after_build
-        return None
-
-    return wrapper
 
 
 __all__ = ["InputSpec", "Layer"]

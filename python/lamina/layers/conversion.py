@@ -20,6 +20,8 @@ def convert_argument(
     convert: Callable[[Any], Any], value: Any, *, numbers_are_data: bool = True
 ) -> Any:
     """Convert the leaves of an argument; a list of plain numbers is one array."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return convert(value)
     if not structure.is_nested(value):
         if numbers_are_data and isinstance(value, (int, float)) and not isinstance(value, bool):
             return convert(

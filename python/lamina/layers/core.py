@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from lamina import activations, initializers, ops, regularizers, serialization, tracing
 from lamina import constraints as weight_constraints
 from lamina.layers.base import Layer
+from lamina.layers.building import stack_level_of_user
 from lamina.layers.node import Node
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
@@ -19,7 +21,6 @@ from lamina.validation import (
     Integer,
     Real,
     Sizes,
-    check_argument,
 )
 
 
@@ -305,9 +306,12 @@ class Embedding(Layer):
         weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        input_length = kwargs.pop("input_length", None)
-        if input_length is not None:
-            kwargs["input_shape"] = tuple(_lengths(input_length))
+        if kwargs.pop("input_length", None) is not None:
+            warnings.warn(
+                "Embedding: the argument `input_length` is deprecated and has no effect. "
+                "Remove it.",
+                stacklevel=stack_level_of_user(),
+            )
         super().__init__(**kwargs)
         self.input_dim, self.output_dim, self.mask_zero = self.validated(
             input_dim=input_dim, output_dim=output_dim, mask_zero=mask_zero
@@ -361,13 +365,6 @@ class Embedding(Layer):
             "embeddings_constraint": weight_constraints.serialize(self.embeddings_constraint),
             "mask_zero": self.mask_zero,
         }
-
-
-def _lengths(input_length: Any) -> tuple[int, ...]:
-    if isinstance(input_length, (list, tuple)):
-        return tuple(input_length)
-    length = check_argument("Embedding", "input_length", input_length, Integer(min=1))
-    return (length,)
 
 
 class Lambda(Layer):

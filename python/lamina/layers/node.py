@@ -79,7 +79,15 @@ def source_node(tensor: KerasTensor) -> Node:
 
 def has_symbolic(*arguments: Any) -> bool:
     """Whether any leaf of the arguments is a symbolic tensor of the functional graph."""
-    return any(isinstance(leaf, KerasTensor) for leaf in structure.iterate(arguments))
+    for value in arguments:  # a plain loop: every call of a layer comes through here
+        if isinstance(value, KerasTensor):
+            return True
+        if isinstance(value, (list, tuple)):
+            if has_symbolic(*value):
+                return True
+        elif isinstance(value, dict) and value and has_symbolic(*value.values()):
+            return True
+    return False
 
 
 class OpCall:

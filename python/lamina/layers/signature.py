@@ -17,6 +17,7 @@ class CallSignature:
         self.names = [p.name for p in parameters if p.kind in positional]
         known = {p.name for p in parameters}
         self.has_training = "training" in known
+        self.training_position = self.names.index("training") if "training" in self.names else None
         self.training_default = next(
             (p.default for p in parameters if p.name == "training" and p.default is not p.empty),
             None,

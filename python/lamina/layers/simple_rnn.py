@@ -143,3 +143,8 @@ class SimpleRNN(EngineRNN):
     def _engine_op(self, operands: list[Any], attrs: dict[str, Any]) -> tuple[Any, list[Any]]:
         output, hidden, *_ = tracing.apply("simple_rnn", *operands, **attrs)
         return output, [hidden]
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["seed"]  # Keras leaves it out for this layer
+        return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import structure
+from lamina.tensor import KerasTensor, Tensor
 from lamina.validation import Boolean, Integer, check_argument
 
 Shape = tuple["int | None", ...]
@@ -134,6 +135,11 @@ def check_inputs(specs: Any, inputs: Any, layer_name: str, class_name: str) -> N
         layer_name: the layer's name.
         class_name: the layer's class name.
     """
+    if isinstance(specs, InputSpec) and isinstance(inputs, (Tensor, KerasTensor)):
+        problem = specs.mismatch(inputs.shape, inputs.dtype)
+        if problem:
+            raise _misfit(layer_name, class_name, problem, "", inputs, specs)
+        return
     flat_specs = structure.flatten(specs)
     if isinstance(inputs, dict) and all(spec is None or spec.name for spec in flat_specs):
         flat_inputs = [inputs.get(spec.name) for spec in flat_specs if spec is not None]
@@ -147,8 +153,16 @@ def check_inputs(specs: Any, inputs: Any, layer_name: str, class_name: str) -> N
             continue
         if not hasattr(value, "shape"):
             raise ValueError(f"{who}: input {index} must be a tensor. Got {value!r}.")
-        shape = tuple(value.shape)
-        problem = spec.mismatch(shape, value.dtype)
+        problem = spec.mismatch(tuple(value.shape), value.dtype)
         if problem:
             which = "" if len(flat_specs) == 1 else f" {index}"
-            raise ValueError(f"{who}: {problem}.\n  input{which} {shape}, wanted {spec!r}.")
+            raise _misfit(layer_name, class_name, problem, which, value, spec)
+
+
+def _misfit(
+    layer_name: str, class_name: str, problem: str, which: str, value: Any, spec: InputSpec
+) -> ValueError:
+    shape = tuple(value.shape)
+    return ValueError(
+        f"{layer_name} ({class_name}): {problem}.\n  input{which} {shape}, wanted {spec!r}."
+    )

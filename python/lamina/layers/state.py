@@ -81,7 +81,11 @@ class LayerState:
             if known is variable:
                 return
         self._check_unlocked(variable.name)
-        (self._own_trainable if variable.trainable else self._own_non_trainable).append(variable)
+        if not variable.trainable:
+            self._own_non_trainable.append(variable)
+            return
+        self._own_trainable.append(variable)
+        variable.trainable = self._trainable  # a layer that was frozen before it was built
 
     def _untrack_variable(self, variable: Variable) -> None:
         for own in (self._own_trainable, self._own_non_trainable):
@@ -91,7 +95,7 @@ class LayerState:
         """Return the objects of `kind` held by attributes, also inside lists and dicts."""
         found: dict[int, Any] = {}
         for name, value in self.__dict__.items():
-            if name in self._not_children or name.startswith("_trainer"):
+            if name in self._not_children or name.startswith(("_trainer", "_loss_owners")):
                 continue
             if isinstance(value, kind):
                 found[id(value)] = value

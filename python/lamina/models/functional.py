@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from functools import cached_property
 from typing import Any
 
 from lamina import ops, serialization, structure
@@ -14,6 +15,7 @@ from lamina.layers.node import Node, OpCall, source_node
 from lamina.models.graph import ModelGraph, map_graph
 from lamina.models.model import Model
 from lamina.models.restore import restore_graph
+from lamina.models.schedule import Schedule
 from lamina.tensor import KerasTensor
 
 
@@ -119,27 +121,24 @@ class Functional(Model):
             for tensor, one_mask in zip(tensors, structure.flatten(mask), strict=True):
                 if one_mask is not None:
                     tensor.mask = one_mask
-        values = {id(k): t for k, t in zip(self.inputs, tensors, strict=True)}
-        for node in self._graph.nodes:
-            if node.is_input:
-                continue
-            args, kwargs = node.arguments_with(values)
-            results = structure.flatten(node.operation(*args, **kwargs))
-            for place, result in zip(node.output_tensors, results, strict=True):
-                values[id(place)] = result
-        return structure.map_structure(lambda place: values[id(place)], self.output)
+        return self._schedule.run(tensors)
+
+    @cached_property
+    def _schedule(self) -> Schedule:
+        return Schedule(self._graph.nodes, self.inputs, self.output)
 
     def _standardized(self, inputs: Any) -> list[Any]:
         """Return one tensor per input, in the inputs' order, with their ranks and dtypes."""
+        places = self._schedule.inputs
         flat = self._in_order(inputs)
-        if len(flat) != len(self.inputs):
+        if len(flat) != len(places):
             raise ValueError(
-                f"{self._shown_as}: expected {len(self.inputs)} inputs "
+                f"{self._shown_as}: expected {len(places)} inputs "
                 f"{self.input_names}, got {len(flat)}."
             )
         return [
             tensor if tensor is None else self._fitted(tensor, place)
-            for tensor, place in zip(flat, self.inputs, strict=True)
+            for tensor, place in zip(flat, places, strict=True)
         ]
 
     def _in_order(self, inputs: Any) -> list[Any]:
@@ -166,6 +165,8 @@ class Functional(Model):
 
     def _fitted(self, tensor: Any, place: KerasTensor) -> Any:
         """Add or drop a last axis of size 1, check sizes, convert the dtype."""
+        if tensor.dtype == place.dtype and tensor.shape[1:] == place.shape[1:]:
+            return tensor
         rank, wanted = len(tensor.shape), len(place.shape)
         mask = mask_of(tensor)
         if rank == wanted + 1 and tensor.shape[-1] == 1:

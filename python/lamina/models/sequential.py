@@ -70,6 +70,7 @@ class Sequential(Model):
                 f"Sequential model '{self.name}' has already been configured to use input shape "
                 f"{self._stack[0].batch_shape}. You cannot add a different Input layer to it."
             )
+        before = list(self._stack)
         if not self._stack and layer._input_shape_arg is not None:
             dtype = layer.input_dtype
             self._stack.append(InputLayer(batch_shape=layer._input_shape_arg, dtype=dtype))
@@ -77,10 +78,15 @@ class Sequential(Model):
             self._stack.insert(0, layer)
         else:
             self._stack.append(layer)
-        if rebuild:
-            self._maybe_rebuild()
-        else:
+        if not rebuild:
             self._reset()
+            return
+        try:
+            self._maybe_rebuild()
+        except Exception:  # the layer does not fit: the model stays as it was
+            self._stack[:] = before
+            self._maybe_rebuild()
+            raise
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off the stack and return it."""

@@ -7,8 +7,16 @@ from typing import Any
 
 from lamina import serialization
 from lamina.optimizers import schedules
+from lamina.optimizers.adafactor import Adafactor
+from lamina.optimizers.adagrad import Adadelta, Adagrad
 from lamina.optimizers.adam import Adam, AdamW
+from lamina.optimizers.adamax import Adamax
 from lamina.optimizers.base import Optimizer
+from lamina.optimizers.ftrl import Ftrl
+from lamina.optimizers.lamb import Lamb
+from lamina.optimizers.lion import Lion
+from lamina.optimizers.muon import Muon
+from lamina.optimizers.nadam import Nadam
 from lamina.optimizers.rmsprop import RMSprop
 from lamina.optimizers.sgd import SGD
 from lamina.registry import Registry, named
@@ -16,8 +24,17 @@ from lamina.registry import Registry, named
 _registry = Registry(
     "optimizer",
     named(
+        Adadelta,
+        Adafactor,
+        Adagrad,
         Adam,
         AdamW,
+        Adamax,
+        Ftrl,
+        Lamb,
+        Lion,
+        Muon,
+        Nadam,
         RMSprop,
         SGD,
         adamw=AdamW,
@@ -51,8 +68,17 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
     "Optimizer",
     "RMSprop",
     "deserialize",

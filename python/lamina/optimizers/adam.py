@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina import ops
 from lamina.optimizers.base import Optimizer
-from lamina.tracing import apply, convert
+from lamina.tracing import apply
 from lamina.validation import Boolean, Real, check_argument
 from lamina.variable import Variable
 
@@ -84,8 +84,7 @@ class Adam(Optimizer):
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        position = self._get_variable_index(variable)
-        states = [variable, *(slots[position] for slots in self._slots)]
+        states = [variable, *self._slots_of(variable)]
         after = apply(
             "adam_amsgrad_update" if self.amsgrad else "adam_update",
             *(state.value for state in states),

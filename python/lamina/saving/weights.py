@@ -54,7 +54,7 @@ def save_weights(
     os.close(handle)
     try:
         with h5py.File(temporary, "w") as file:
-            _write(file, "", model, set())
+            _write(file, "", model, {})
         _flush(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -83,7 +83,7 @@ def load_weights(
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_weights: there is no file {path!r}.")
     _checked_path(path, "load_weights")
-    skipped = {id(one) for one in objects_to_skip or ()}
+    skipped = {id(one): one for one in objects_to_skip or ()}
     problems: list[str] = []
     loads: list[Callable[[], None]] = []
     try:
@@ -96,7 +96,7 @@ def load_weights(
                 f"load_weights: model {model.name!r} has no weights yet. Call it on data, or build "
                 "it with build(input_shape), then load."
             )
-        for inner_path, part in _parts(model, "", set(skipped)):
+        for inner_path, part in _parts(model, "", skipped):
             try:
                 loads.append(_prepared(part, _Store(file, inner_path)))
             except ValueError as error:
@@ -116,21 +116,24 @@ def load_weights(
 # Walking a model
 
 
-def _parts(root: Any, root_path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield every object with weights and the group it has in the file, in Keras's order."""
+def _parts(root: Any, root_path: str, visited: dict[int, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every object with weights and the group it has in the file, in Keras's order.
+
+    `visited` keeps what it has seen alive: the id of a freed list would soon be another's.
+    """
     if id(root) in visited:
         return
-    visited.add(id(root))
+    visited[id(root)] = root
     yield root_path, root
     for name, child in _attributes(root):
         yield from _part_or_container(child, _join(root_path, name), visited)
 
 
-def _part_or_container(child: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+def _part_or_container(child: Any, path: str, visited: dict[int, Any]) -> Iterator[tuple[str, Any]]:
     if _has_weights(child):
         yield from _parts(child, path, visited)
     elif isinstance(child, (list, tuple, dict)) and id(child) not in visited:
-        visited.add(id(child))
+        visited[id(child)] = child
         used: dict[str, int] = {}
         for item in child.values() if isinstance(child, dict) else child:
             if _has_weights(item):
@@ -203,7 +206,7 @@ def _join(*parts: str) -> str:
 # Writing and reading one part
 
 
-def _write(file: Any, root_path: str, model: Any, visited: set[int]) -> None:
+def _write(file: Any, root_path: str, model: Any, visited: dict[int, Any]) -> None:
     for path, part in _parts(model, root_path, visited):
         group = file.create_group(_join(path, "vars"))
         if isinstance(getattr(part, "name", None), str):

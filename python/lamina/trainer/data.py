@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lamina import config, structure
+from lamina import _core, config, structure
+from lamina.random import make_default_seed
 from lamina.tensor import Tensor
 from lamina.tracing import convert
 
@@ -112,6 +113,23 @@ class ArraySource:
     def batch_of(self, rows: int) -> Batch:
         """The first `rows` rows, to tell the shapes of a batch."""
         return _cut((self.x, self.y, self.sample_weight), 0, rows)
+
+
+    # What a StreamSource has too, for run_eagerly: batches made in Python.
+
+    def begin_epoch(self) -> None:
+        pass
+
+    def end_epoch(self) -> None:
+        pass
+
+    def epoch(self, steps: int | None) -> Iterator[Batch]:
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = _core.shuffled_order(self.rows, *shuffle_seed())
+        for step in range(self.steps if steps is None else min(steps, self.steps)):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield _take((self.x, self.y, self.sample_weight), rows)
 
 
 @dataclass
@@ -280,11 +298,21 @@ def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource,
     return part(0, at, source.shuffle), part(at, source.rows, False)
 
 
+def shuffle_seed() -> tuple[int, int]:
+    """A new order each time, repeatable through set_random_seed."""
+    return make_default_seed(), 0
+
+
 def _cut(parts: Batch, begin: int, end: int) -> Batch:
     """Rows [begin, end) of every array."""
+    return _take(parts, slice(begin, end))
+
+
+def _take(parts: Batch, rows: Any) -> Batch:
+    """The rows of every array that an index selects."""
 
     def cut(array: Any) -> Any:
-        return None if array is None else array[begin:end]
+        return None if array is None else array[rows]
 
     return tuple(  # type: ignore[return-value]
         None if part is None else structure.map_structure(cut, part) for part in parts

@@ -14,8 +14,8 @@ from lamina.callbacks.callback_list import CallbackList
 from lamina.metrics import Metric
 from lamina.trainer.arguments import validate_now
 from lamina.trainer.compiled import CompileMetrics
-from lamina.trainer.data import ArraySource, Batch, leaves, warn_ran_out
-from lamina.trainer.step import Step
+from lamina.trainer.data import ArraySource, Batch, leaves, shuffle_seed, warn_ran_out
+from lamina.trainer.step import Step, run_eagerly
 
 _PROGRESS_MS = 50.0  # how often Python is entered during an epoch: signals, progress bar
 
@@ -116,11 +116,14 @@ class EpochLoop:
             )
         )
         self.epochs = epochs
+        self._wants_batches = bool(getattr(self.callbacks, f"wants_{mode}_batches"))
         self._next_batch = 0          # a limited epoch goes on where the last one stopped
         self._order: np.ndarray | None = None
         self._outputs: list[Any] = []
         self._warned = False
         self._is_prepared = False
+        # Whole epochs run in C++, unless Python makes the batches or is to run on each.
+        self._in_engine = isinstance(source, ArraySource) and not model.run_eagerly
         self._epoch = 0
 
     # ---- the three loops
@@ -172,7 +175,7 @@ class EpochLoop:
         self.callbacks.on_predict_begin()
         self._run()
         self.callbacks.on_predict_end()
-        if isinstance(self.source, ArraySource):
+        if self._in_engine:
             return _packed(self._structure, self._outputs)
         if not self._outputs:
             raise ValueError("predict(): the data source yielded no batch.")
@@ -187,8 +190,7 @@ class EpochLoop:
 
     def _prepare(self) -> None:
         """Trace the programs and look at the ids before anything changes."""
-        self._wants_batches = bool(getattr(self.callbacks, f"wants_{self.mode}_batches"))
-        if self._is_prepared or not isinstance(self.source, ArraySource):
+        if self._is_prepared or not self._in_engine:
             return
         self._is_prepared = True
         rows, batch = self.source.rows, min(self.source.batch_size, max(self.source.rows, 1))
@@ -206,7 +208,7 @@ class EpochLoop:
         return self.model._step(self.mode, parts[:1] if self.mode == "predict" else parts)
 
     def _run(self) -> None:
-        if isinstance(self.source, ArraySource):
+        if self._in_engine:
             self._run_arrays()
         else:
             self._run_stream()
@@ -214,7 +216,7 @@ class EpochLoop:
     def _run_arrays(self) -> None:
         source, batches = self.source, self.source.steps
         if self._next_batch == 0 and source.shuffle:
-            self._order = _core.shuffled_order(source.rows, *_shuffle_seed())
+            self._order = _core.shuffled_order(source.rows, *shuffle_seed())
         first = self._next_batch
         last = batches if self.steps is None else min(first + self.steps, batches)
         sinks: list[Any] = []
@@ -294,6 +296,10 @@ class EpochLoop:
 
     def _run_batch(self, batch: Batch) -> None:
         parts = batch[:1] if self.mode == "predict" else batch
+        if self.model.run_eagerly:
+            self._structure, outputs = run_eagerly(self.model, self.mode, parts)
+            self._outputs.append(outputs)
+            return
         step = self.model._step(self.mode, parts)
         columns = leaves(parts)
         step.check_ids(columns, self._who)
@@ -339,11 +345,3 @@ def _leaf_specs(outputs: Any) -> list[tuple[Any, str]]:
     if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str):
         return [outputs]
     return [spec for item in outputs for spec in _leaf_specs(item)]
-
-
-def _shuffle_seed() -> tuple[int, int]:
-    """A new order each time, repeatable through set_random_seed."""
-    from lamina.random import make_default_seed
-
-    return make_default_seed(), 0
-

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import structure
-from lamina.tensor import Tensor
+from lamina import structure, tracing
 from lamina.tracing import Tracer
 from lamina.variable import Variable
 
@@ -103,6 +102,32 @@ def symbolic_inputs(tracer: Tracer, parts: tuple[Any, ...]) -> tuple[tuple[Any, 
     return inputs, names
 
 
+def run_eagerly(model: Any, mode: str, parts: tuple[Any, ...]) -> tuple[Any, list[np.ndarray]]:
+    """One step with every op run as Python reaches it: for debugging.
+
+    Returns:
+        The structure of the outputs and the outputs; empty unless the mode is "predict".
+    """
+    data = tuple(
+        None if part is None else structure.map_structure(tracing.convert, part) for part in parts
+    )
+    try:
+        if mode == "predict":
+            y_pred = model.predict_step(data)
+            outputs = structure.map_structure(lambda t: (t.shape, t.dtype), y_pred)
+            return outputs, [tensor.numpy() for tensor in structure.flatten(y_pred)]
+        if mode == "test":
+            logs = model.test_step(data)
+        else:
+            with tracing.Recorder():
+                logs = model.train_step(data)
+        if not model._has_default_step(mode):
+            model._trainer_logs.keep(logs or {})
+        return None, []
+    finally:
+        model._clear_losses()
+
+
 class LogVariables:
     """Keeps what a user's own train_step returns: one variable per log name."""
 
@@ -123,7 +148,3 @@ class LogVariables:
 
     def values(self) -> dict[str, float]:
         return {name: float(v.numpy()) for name, v in self.variables.items()}
-
-
-def leaf_tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in structure.flatten(value) if isinstance(leaf, Tensor)]

@@ -17,7 +17,7 @@ from lamina.trainer import arguments
 from lamina.trainer.compiled import CompileLoss, CompileMetrics, check_metric, resolve_loss
 from lamina.trainer.data import ArraySource, class_weights, row_count, source_of, split_validation, to_columns
 from lamina.trainer.loop import EpochLoop, MetricState, require_compiled
-from lamina.trainer.step import LogVariables, Step, StepCache, key_of, symbolic_inputs
+from lamina.trainer.step import LogVariables, Step, StepCache, key_of, run_eagerly, symbolic_inputs
 
 
 class Trainer:
@@ -280,13 +280,19 @@ class Trainer:
                     outputs = structure.map_structure(lambda t: (t.shape, t.dtype), y_pred)
                 else:
                     step = self.train_step if mode == "train" else self.test_step
-                    if _is_default(self, mode):
+                    if self._has_default_step(mode):
                         step(data)
                     else:
                         self._trainer_logs.keep(step(_trimmed(data)) or {})
             finally:
                 self._clear_losses()  # type: ignore[attr-defined]
         return Step(tracer, outputs, names)
+
+    def _has_default_step(self, mode: str) -> bool:
+        """Whether the step's logs are just the metrics' results, which are read when needed."""
+        name = "train_step" if mode == "train" else "test_step"
+        own = getattr(type(self), name) is getattr(Trainer, name)
+        return own and type(self).compute_metrics is Trainer.compute_metrics
 
     # ---- fit, evaluate, predict
 
@@ -489,6 +495,10 @@ class Trainer:
         weight = to_columns(sample_weight, "sample_weight")
         row_count(who, x=x, y=y, sample_weight=weight)
         parts = (x, y, weight)
+        if self.run_eagerly:
+            self._trainer_results.reset()
+            run_eagerly(self, mode, parts)
+            return self._trainer_results.read()
         step = self._step(mode, parts)
         self._trainer_results.reset()
         columns = [leaf for leaf in structure.flatten(parts) if leaf is not None]
@@ -532,13 +542,6 @@ def _trimmed(data: tuple[Any, ...]) -> tuple[Any, ...]:
     while len(data) > 1 and data[-1] is None:
         data = data[:-1]
     return data
-
-
-def _is_default(model: Any, mode: str) -> bool:
-    """Whether the step's logs are just the metrics' results, which are read when needed."""
-    name = "train_step" if mode == "train" else "test_step"
-    own = getattr(type(model), name) is getattr(Trainer, name)
-    return own and type(model).compute_metrics is Trainer.compute_metrics
 
 
 def _aligned(y: Any, names: list[str], what: str) -> list[Any]:

@@ -43,8 +43,13 @@ struct ForwardScratch {
   }
   ForwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
     const Dim at = first * s.units;
-    return {first,       last - first, h + at, entering + at,
-            let_in + at, output + at,  product + at * kGruGates};
+    return {first,
+            last - first,
+            h + at,
+            entering + at,
+            let_in + at,
+            output + at,
+            product + at * kGruGates};
   }
 };
 
@@ -337,10 +342,10 @@ void gru_backward(const GruBackward<T>& call, std::byte* scratch) {
   });
 }
 
-#define LAMINA_INSTANTIATE(T)                                         \
-  template std::size_t gru_forward_scratch<T>(const RnnShape&);       \
-  template std::size_t gru_backward_scratch<T>(const RnnShape&);      \
-  template void gru_forward<T>(const GruForward<T>&, std::byte*);     \
+#define LAMINA_INSTANTIATE(T)                                     \
+  template std::size_t gru_forward_scratch<T>(const RnnShape&);   \
+  template std::size_t gru_backward_scratch<T>(const RnnShape&);  \
+  template void gru_forward<T>(const GruForward<T>&, std::byte*); \
   template void gru_backward<T>(const GruBackward<T>&, std::byte*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

@@ -28,7 +28,7 @@ inline RnnOptions read_options(const Attrs& attrs) {
 
 // The shape must be `wanted`; unknown sizes agree with all.
 inline void require_shape(const Spec& spec, const Shape& wanted, const char* operand,
-                   const char* meaning) {
+                          const char* meaning) {
   bool same = spec.shape.size() == wanted.size();
   for (std::size_t i = 0; same && i < wanted.size(); ++i)
     same = dim_merge(spec.shape[i], wanted[i]) != -2;

@@ -6,6 +6,7 @@ _engine.load()
 
 from lamina import (  # noqa: E402  (the engine must be loaded first)
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -62,6 +63,7 @@ __all__ = [
     "Variable",
     "__version__",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

@@ -103,6 +103,10 @@ class Tracer:
         out = [Tensor._symbolic(self, id) for id in self.graph.emit(op, ids, attrs, _state.origin)]
         return out[0] if len(out) == 1 else tuple(out)
 
+    def tensor_of(self, id: int) -> Tensor:
+        """The tensor of a value of the graph."""
+        return Tensor._symbolic(self, id)
+
     def gradients_of(self, loss: Tensor, ids: Sequence[int]) -> list[Tensor | None]:
         """Append the reverse pass; the gradient of each value, None where there is none."""
         found = self.graph.gradients(loss._id, list(ids))
@@ -170,10 +174,11 @@ class Recorder(Tracer):
         first = self.graph.node_count()
         found = self.graph.gradients(loss._id, list(ids))
         self._values = self.graph.run_nodes(first, self._values)
-        return [None if i is None else self._recorded(i, self._value(i)) for i in found]
+        return [None if i is None else self.tensor_of(i) for i in found]
 
-    def _value(self, id: int) -> _core.Tensor:
-        return self._values[id] if id in self._values else self.graph.constant_value(id)
+    def tensor_of(self, id: int) -> Tensor:
+        value = self._values.get(id)
+        return self._recorded(id, self.graph.constant_value(id) if value is None else value)
 
 
 def current_tracer() -> Tracer | None:
@@ -369,7 +374,7 @@ def producer(tensor: Tensor) -> tuple[str, dict[str, Any], list[Tensor]] | None:
     if found is None:
         return None
     op, attrs, ids = found
-    return op, attrs, [Tensor._symbolic(tracer, id) for id in ids]
+    return op, attrs, [tracer.tensor_of(id) for id in ids]
 
 
 def gradients(loss: Tensor, wrt: Sequence[Any]) -> list[Tensor | None]:

@@ -141,8 +141,7 @@ def slots(keras: Any) -> Result:
             grads = [normal(4, 2, seed=10 + step), normal(3, seed=50 + step)]
             optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], weights)
         result[f"{name}_names"] = [
-            f"{'' if v.path.startswith('variable') else v.path} {v.dtype} {list(v.shape)}"
-            for v in optimizer.variables
+            f"{v.path} {v.dtype} {list(v.shape)}" for v in optimizer.variables
         ]
         values = [np.ravel(as_numpy(v.value)) for v in optimizer.variables]
         result[f"{name}_values"] = np.concatenate(values).astype("float32")

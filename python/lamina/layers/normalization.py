@@ -12,6 +12,9 @@ from lamina.layers.spec import InputSpec
 from lamina.validation import Boolean, Integer, Real
 
 
+AFFINE = {"epsilon": Real(0), "center": Boolean(), "scale": Boolean()}
+
+
 class BaseNormalization(Layer):
     """What the layers that scale by gamma and shift by beta share."""
 
@@ -86,9 +89,6 @@ class BaseNormalization(Layer):
         }
 
 
-_AFFINE = {"epsilon": Real(0), "center": Boolean(), "scale": Boolean()}
-
-
 class LayerNormalization(BaseNormalization):
     """Bring each row to mean 0 and variance 1 along `axis`, then scale and shift it.
 
@@ -106,7 +106,7 @@ class LayerNormalization(BaseNormalization):
     Input and output shape: any. Weights: gamma, beta, of the sizes of `axis`.
     """
 
-    constraints = {**_AFFINE, "axis": AXES, "rms_scaling": Boolean()}
+    constraints = {**AFFINE, "axis": AXES, "rms_scaling": Boolean()}
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class GroupNormalization(BaseNormalization):
     Input and output shape: `(batch, ..., channels)`. Weights: gamma, beta (channels,).
     """
 
-    constraints = {**_AFFINE, "groups": Integer(min=-1), "axis": Integer()}
+    constraints = {**AFFINE, "groups": Integer(min=-1), "axis": Integer()}
 
     def __init__(
         self,

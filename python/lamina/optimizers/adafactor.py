@@ -100,9 +100,8 @@ class Adafactor(Optimizer):
             shape, name = variable.shape, variable.name
             if len(shape) < 2:
                 row, column = (
-                    Variable(np.zeros((), np.int32), trainable=False, name=name) for _ in range(2)
+                    self._own_variable(np.zeros((), np.int32), name) for _ in range(2)
                 )
-                self._variables += [row, column]
             else:
                 row = self.add_variable(shape[:-1], dtype=variable.dtype, name=name)
                 column = self.add_variable(

@@ -34,7 +34,7 @@ class Muon(Optimizer):
         momentum: in [0, 1].
         ns_steps: see above.
         nesterov: see above.
-        rms_rate: see above; None: steps are scaled by sqrt(max(1, rows / columns)).
+        rms_rate: see above; None: steps are learning_rate * orthogonal(matrix).
         weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name: as for
             `Optimizer`.
@@ -142,11 +142,9 @@ class Muon(Optimizer):
             return
         self.assign(momentum, self.momentum * momentum + gradient)
         matrix = gradient + self.momentum * momentum if self.nesterov else momentum
-        rows, columns = variable.shape
-        if self.rms_rate is None:
-            scale = max(1.0, rows / columns) ** 0.5
-        else:
-            scale = max(rows, columns) ** 0.5 * self.rms_rate
+        scale = 1.0
+        if self.rms_rate is not None:
+            scale = max(variable.shape) ** 0.5 * self.rms_rate
         self.assign_sub(variable, rate * scale * self._orthogonal(matrix))
 
     def _orthogonal(self, matrix: Any) -> Any:

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lamina import config, ops
 from lamina.optimizers.base import Optimizer
 from lamina.validation import Real, check_argument
@@ -77,8 +79,7 @@ class Nadam(Optimizer):
             return
         super().build(variables)
         self._slots = list(self.add_optimizer_variables(variables, ["momentum", "velocity"]))
-        self._product = Variable(1.0, dtype=config.floatx(), trainable=False)
-        self._variables.append(self._product)
+        self._product = self._own_variable(np.ones((), config.floatx()), "variable")
 
     def _share(self, step: Any) -> Any:
         return self.beta_1 * (1.0 - 0.5 * ops.power(0.96, step))

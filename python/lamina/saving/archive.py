@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -29,6 +30,7 @@ _GREATEST_RATIO = 100
 _FREE_SIZE = 8 * _MEGABYTE
 _GREATEST_UNKNOWN = _MEGABYTE
 _ENCRYPTED = 0x1
+_LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and the extra field that follow
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -106,7 +108,7 @@ class Archive:
             with self._archive.open(info) as member:
                 if info.compress_type == zipfile.ZIP_STORED:
                     unpacked.close()
-                    return self._window(info, member), info.file_size
+                    return self._in_place(info), info.file_size
                 while block := member.read(_BLOCK):
                     unpacked.write(block)
             if unpacked.tell() != info.file_size:
@@ -117,9 +119,12 @@ class Archive:
         unpacked.seek(0)
         return unpacked, info.file_size
 
-    def _window(self, info: zipfile.ZipInfo, member: IO[bytes]) -> IO[bytes]:
-        """Return a stored member's bytes in place: nothing is copied, the checksum is compared."""
-        window = _Window(self._file, member._orig_compress_start, info.file_size)  # type: ignore[attr-defined]
+    def _in_place(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        """Return a stored member without copying it; its checksum is compared first."""
+        self._file.seek(info.header_offset)
+        header = self._file.read(_LOCAL_HEADER.size)
+        start = info.header_offset + len(header) + sum(_LOCAL_HEADER.unpack(header))
+        window = _Window(self._file, start, info.file_size)
         check = 0
         while block := window.read(_BLOCK):
             check = zlib.crc32(block, check)

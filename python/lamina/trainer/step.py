@@ -126,6 +126,7 @@ def run_eagerly(model: Any, mode: str, parts: tuple[Any, ...]) -> tuple[Any, lis
         return None, []
     finally:
         model._clear_losses()
+        model._trainer_results.clear()  # the step may have made metrics
 
 
 class LogVariables:

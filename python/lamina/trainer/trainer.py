@@ -62,7 +62,8 @@ class Trainer:
             loss_weights: factors of the losses of several outputs, a list or dict.
             metrics: list of names, functions or Metrics (by output: list of lists, or dict).
             weighted_metrics: the same, but sample and class weights count in them.
-            run_eagerly: check every operation's numbers as it runs; slower, for debugging.
+            run_eagerly: run the Python code of the step at every batch, where it may print and
+                decide on numbers; slower, for debugging.
             steps_per_execution: accepted; whole epochs run in C++ in any case.
             jit_compile: accepted; everything is compiled.
             auto_scale_loss: accepted; float32 and float64 need no loss scaling.
@@ -430,7 +431,7 @@ class Trainer:
         verbose = arguments.check_verbose("predict()", verbose)
         source = source_of(x, batch_size=batch_size, steps=steps, who="predict()")
         result = EpochLoop(self, "predict", source, steps, callbacks, verbose).predict()
-        if type(x) is np.ndarray and 0 < x.shape[0] <= 32:
+        if type(x) is np.ndarray and 0 < x.shape[0] <= 32 and not self.run_eagerly:
             self._remember_predict(x, source)
         return result
 
@@ -485,6 +486,8 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         x = to_columns(x, "x")
+        if self.run_eagerly:
+            return _packed(*run_eagerly(self, "predict", (x,)))
         step = self._step("predict", (x,))
         columns = [leaf for leaf in structure.flatten(x) if leaf is not None]
         step.check_ids(columns, "predict_on_batch()")

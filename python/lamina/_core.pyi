@@ -29,6 +29,7 @@ __all__: list[str] = [
     "register_function",
     "run_epoch",
     "set_num_threads",
+    "set_to_zero",
     "shuffled_order",
     "version",
 ]
@@ -109,6 +110,14 @@ class Graph:
         """
         (op, attrs, inputs) of the node that makes a value, or None.
         """
+    def run_nodes(
+        self,
+        first: typing.SupportsInt | typing.SupportsIndex,
+        values: collections.abc.Mapping[typing.SupportsInt | typing.SupportsIndex, Tensor],
+    ) -> dict[int, Tensor]:
+        """
+        Run the nodes from `first` on; returns the values by id with those added.
+        """
     def spec(
         self, id: typing.SupportsInt | typing.SupportsIndex
     ) -> tuple[str, tuple[int | None, ...]]: ...
@@ -124,6 +133,10 @@ class Program:
         Run once: arrays in, new arrays out.
         """
     def __init__(self, graph: Graph, fuse: bool = True, reuse: bool = True) -> None: ...
+    def read_numbers(self) -> list:
+        """
+        Run once without inputs; the outputs, single numbers, as floats.
+        """
     @property
     def arena_bytes(self) -> int: ...
     @property
@@ -195,6 +208,11 @@ def run_epoch(
     """
 
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def set_to_zero(variables: collections.abc.Sequence[Variable]) -> None:
+    """
+    Fill variables with zeros.
+    """
+
 def shuffled_order(
     rows: typing.SupportsInt | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core, config, names
+from lamina import _core, allowance, config, names
 from lamina.tensor import Operators, Tensor
 from lamina.tracing import convert, current_tracer, eager_scope
 
@@ -60,6 +60,8 @@ class Variable(Operators):
         self.constraint: Any = None
         self.overwrite_with_gradient = False
         with eager_scope():  # a layer may be built while a step is traced; its weights are real
+            if shape is not None:
+                allowance.spend(shape, self.path)
             value = self._first_value(initializer, shape, dtype)
         self.handle = _core.Variable(self.path, value._buffer)
         self.shape: tuple[int, ...] = self.handle.shape  # type: ignore[assignment]

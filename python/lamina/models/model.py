@@ -156,6 +156,27 @@ class Model(Trainer, Layer):
 
     # Files
 
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
+    ) -> None:
+        """Write the whole model to a `.keras` file that Keras can read too.
+
+        The file holds the config, the weights and, after `compile`, the optimizer and its state;
+        `lamina.saving.load_model` makes the model from it.
+
+        Args:
+            filepath: path that ends in `.keras`.
+            overwrite: whether an existing file may be replaced.
+            zipped: accepted; the file is always one archive.
+
+        Raises:
+            ValueError: for another ending, or when the file exists and `overwrite` is False.
+            ImportError: when h5py is not installed.
+        """
+        from lamina.saving.model import save_model
+
+        save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
         """Write all weights to a `.weights.h5` file that Keras can read too.
 

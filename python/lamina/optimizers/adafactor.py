@@ -35,7 +35,7 @@ class Adafactor(Optimizer):
         epsilon_1: added to squared gradients.
         epsilon_2: least size of weights that steps are relative to.
         clip_threshold: greatest root mean square of u.
-        relative_step: whether a number as the learning rate is bounded by 1 / sqrt(t).
+        relative_step: kept in the configuration; as in Keras 3, 1 / sqrt(t) bounds every rate.
         weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name: as for
             `Optimizer`.
@@ -99,9 +99,7 @@ class Adafactor(Optimizer):
         for variable in variables:
             shape, name = variable.shape, variable.name
             if len(shape) < 2:
-                row, column = (
-                    self._own_variable(np.zeros((), np.int32), name) for _ in range(2)
-                )
+                row, column = (self._own_variable(np.zeros((), np.int32), name) for _ in range(2))
             else:
                 row = self.add_variable(shape[:-1], dtype=variable.dtype, name=name)
                 column = self.add_variable(
@@ -116,8 +114,7 @@ class Adafactor(Optimizer):
         position, dtype = self._get_variable_index(variable), variable.dtype
         step = ops.cast(self.iterations + 1, dtype)
         rate = ops.cast(learning_rate, dtype)
-        if self.relative_step and isinstance(self._learning_rate, Variable):
-            rate = ops.minimum(rate, 1.0 / ops.sqrt(step))
+        rate = ops.minimum(rate, 1.0 / ops.sqrt(step))
         rate = ops.maximum(self.epsilon_2, _rms(variable)) * rate
         memory = 1.0 - ops.power(step, self.beta_2_decay)
         square = ops.square(gradient) + self.epsilon_1

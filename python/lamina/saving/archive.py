@@ -86,6 +86,10 @@ class Archive:
         self._archive.close()
         self._file.close()
 
+    def size(self, name: str) -> int:
+        """Return the size of a member in bytes, unpacked."""
+        return self._members[name].file_size
+
     def text(self, name: str) -> str:
         """Return a JSON member."""
         info = self._members[name]

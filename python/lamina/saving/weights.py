@@ -6,9 +6,7 @@ groups named by attribute. Layers in lists are named by class and number (`layer
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -19,10 +17,13 @@ import numpy as np
 from lamina.layers.base import Layer
 from lamina.layers.state import LayerState
 from lamina.names import to_snake_case
+from lamina.saving.atomic import replaced
 
 _SUFFIX = ".weights.h5"
-# Attributes of our own models that hold the same layers once more.
-_INTERNAL = frozenset(("_stack", "_functional", "_operations", "_graph", "operations"))
+# Attributes of our own models that hold the same layers once more, or belong to training.
+_INTERNAL = frozenset((
+    "_stack", "_functional", "_operations", "_graph", "operations", "_compile_arguments",
+))  # fmt: skip
 
 
 def save_weights(
@@ -38,7 +39,7 @@ def save_weights(
             exists and `overwrite` is False.
         ImportError: when h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     path = _checked_path(filepath, "save_weights")
     if max_shard_size is not None:
         raise ValueError("save_weights: max_shard_size is not available; leave it None.")
@@ -49,20 +50,8 @@ def save_weights(
             f"save_weights: model {model.name!r} has no weights yet. Call it on data, or build it "
             "with build(input_shape)."
         )
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=_SUFFIX)
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w") as file:
-            _write(file, "", model, {})
-        _flush(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        _flush(folder)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with replaced(path) as temporary, h5py.File(temporary, "w") as file:
+        write_parts(file, model)
 
 
 def load_weights(
@@ -78,39 +67,61 @@ def load_weights(
         ValueError: when a layer is missing or a shape differs, and for links out of the file.
         ImportError: when h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     path = os.fspath(filepath)
+    if path.endswith(".keras"):
+        from lamina.saving.model import load_model_weights
+
+        return load_model_weights(model, path, skip_mismatch)
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_weights: there is no file {path!r}.")
     _checked_path(path, "load_weights")
-    skipped = {id(one): one for one in objects_to_skip or ()}
-    problems: list[str] = []
-    loads: list[Callable[[], None]] = []
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"load_weights: {path!r} is not an HDF5 file ({error}).") from None
     with file:
-        if not model.built and not _is_empty(file):
-            raise ValueError(
-                f"load_weights: model {model.name!r} has no weights yet. Call it on data, or build "
-                "it with build(input_shape), then load."
-            )
-        for inner_path, part in _parts(model, "", skipped):
-            try:
-                loads.append(_prepared(part, _Store(file, inner_path)))
-            except ValueError as error:
-                if not _is_optimizer(part):
-                    problems.append(str(error))
-                elif not skip_mismatch:
-                    warnings.warn(f"The optimizer's state was not loaded: {error}", stacklevel=3)
-        if problems and not skip_mismatch:
-            more = f"\n  ... and {len(problems) - 1} more." if len(problems) > 1 else ""
-            raise ValueError(f"load_weights: {path!r} does not fit the model. {problems[0]}{more}")
-        for problem in problems:
-            warnings.warn(f"load_weights: skipped: {problem}", stacklevel=3)
-        for load in loads:
-            load()
+        try:
+            read_parts(file, model, skip_mismatch, objects_to_skip)
+        except ValueError as error:
+            raise ValueError(f"load_weights: {path!r}: {error}") from error
+
+
+def write_parts(file: Any, model: Any) -> None:
+    """Write everything with weights in a model into an open HDF5 file."""
+    _write(file, "", model, {})
+
+
+def read_parts(
+    file: Any, model: Any, skip_mismatch: bool = False, objects_to_skip: Any = None
+) -> None:
+    """Read what `write_parts` wrote; change nothing unless everything fits.
+
+    Raises:
+        ValueError: when a layer is missing or a shape differs, and for links out of the file.
+    """
+    if not model.built and not _is_empty(file):
+        raise ValueError(
+            f"model {model.name!r} has no weights yet. Call it on data, or build it with "
+            "build(input_shape), then load."
+        )
+    problems: list[str] = []
+    loads: list[Callable[[], None]] = []
+    for inner_path, part in _parts(model, "", {id(one): one for one in objects_to_skip or ()}):
+        try:
+            loads.append(_prepared(part, _Store(file, inner_path)))
+        except ValueError as error:
+            if not _is_optimizer(part):
+                problems.append(str(error))
+            elif not skip_mismatch:
+                warnings.warn(f"The optimizer's state was not loaded: {error}", stacklevel=4)
+    if problems and not skip_mismatch:
+        more = f"\n  ... and {len(problems) - 1} more." if len(problems) > 1 else ""
+        raise ValueError(f"the file does not fit the model. {problems[0]}{more}")
+    for problem in problems:
+        warnings.warn(f"load_weights: skipped: {problem}", stacklevel=4)
+    for load in loads:
+        load()
 
 
 # Walking a model
@@ -310,7 +321,8 @@ def _own_variables(part: Any) -> list[Any]:
 # Files
 
 
-def _h5py() -> Any:
+def require_h5py() -> Any:
+    """Return h5py, which only files of weights and models need."""
     try:
         import h5py
     except ImportError:
@@ -327,20 +339,3 @@ def _checked_path(filepath: Any, function: str) -> str:
 
 def _is_empty(file: Any) -> bool:
     return not len(file)
-
-
-def _flush(path: str) -> None:
-    """Make sure that a file or folder is on the disk."""
-    if os.name == "nt" and os.path.isdir(path):
-        return  # folders cannot be opened there
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

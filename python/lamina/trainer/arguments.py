@@ -55,7 +55,9 @@ def check_fit(
     if not isinstance(shuffle, (bool, np.bool_)):
         raise ValueError(f"fit(): shuffle must be True or False. Got {shuffle!r}.")
     if isinstance(validation_split, bool) or not isinstance(validation_split, numbers.Real):
-        raise ValueError(f"fit(): validation_split must be a number in [0, 1). Got {validation_split!r}.")
+        raise ValueError(
+            f"fit(): validation_split must be a number in [0, 1). Got {validation_split!r}."
+        )
     if validation_split is None or not 0.0 <= float(validation_split) < 1.0:
         raise ValueError(f"fit(): validation_split must be in [0, 1). Got {validation_split!r}.")
     if not isinstance(validation_freq, (list, tuple, set)):

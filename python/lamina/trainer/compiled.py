@@ -95,7 +95,9 @@ def resolve_loss(identifier: Any) -> Any:
 class CompileLoss:
     """The losses of all outputs and their weighted sum."""
 
-    def __init__(self, loss: Any, loss_weights: Any, names: Sequence[str], keys: Sequence[str]) -> None:
+    def __init__(
+        self, loss: Any, loss_weights: Any, names: Sequence[str], keys: Sequence[str]
+    ) -> None:
         if isinstance(loss, Mapping) and set(loss) != set(keys):
             raise ValueError(
                 f"compile(): loss names {sorted(map(str, loss))}, but the outputs are {list(keys)}."
@@ -140,10 +142,14 @@ class CompileLoss:
 class CompileMetrics(metrics_module.Metric):
     """All metrics given to `compile`, behind the interface of one."""
 
-    def __init__(self, metrics: Any, weighted_metrics: Any, names: Sequence[str], keys: Sequence[str]) -> None:
+    def __init__(
+        self, metrics: Any, weighted_metrics: Any, names: Sequence[str], keys: Sequence[str]
+    ) -> None:
         super().__init__(name="compile_metrics")
         self._user = spread(metrics, keys, "metrics", structured=len(keys) > 1)
-        self._user_weighted = spread(weighted_metrics, keys, "weighted_metrics", structured=len(keys) > 1)
+        self._user_weighted = spread(
+            weighted_metrics, keys, "weighted_metrics", structured=len(keys) > 1
+        )
         for entry in structure.flatten([self._user, self._user_weighted]):
             check_metric(entry)
         self._output_names = list(names)
@@ -219,6 +225,9 @@ def check_metric(entry: Any) -> None:
     """Complain about a misspelt metric at compile, not in the middle of fit."""
     if isinstance(entry, str) and entry.lower() not in (*_ACCURACY, *_CROSSENTROPY):
         metrics_module.check_name(entry)
-    elif entry is not None and not isinstance(entry, (str, metrics_module.Metric, Mapping)) and not callable(entry):
+    elif (
+        entry is not None
+        and not isinstance(entry, (str, metrics_module.Metric, Mapping))
+        and not callable(entry)
+    ):
         raise ValueError(f"compile(): a metric is a name, a function or a Metric. Got {entry!r}.")
-

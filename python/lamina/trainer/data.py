@@ -58,7 +58,11 @@ def to_columns(value: Any, name: str) -> Any:
         return {key: to_columns(item, f"{name}[{key!r}]") for key, item in value.items()}
     if isinstance(value, (list, tuple)) and not _is_leaf_list(value):
         items = [to_columns(item, f"{name}[{i}]") for i, item in enumerate(value)]
-        return items[0] if len(items) == 1 and isinstance(value, list) and name == "x" else type(value)(items)
+        return (
+            items[0]
+            if len(items) == 1 and isinstance(value, list) and name == "x"
+            else type(value)(items)
+        )
     return as_column(value, name)
 
 
@@ -72,11 +76,7 @@ def row_count(who: str, **arguments: Any) -> int:
     Raises:
         ValueError: naming each argument with its rows, if they differ.
     """
-    counts = {
-        name: len(leaf)
-        for name, value in arguments.items()
-        for leaf in leaves(value)
-    }
+    counts = {name: len(leaf) for name, value in arguments.items() for leaf in leaves(value)}
     every = [len(leaf) for value in arguments.values() for leaf in leaves(value)]
     if not every:
         raise ValueError(f"{who}: x holds no array.")
@@ -113,7 +113,6 @@ class ArraySource:
     def batch_of(self, rows: int) -> Batch:
         """The first `rows` rows, to tell the shapes of a batch."""
         return _cut((self.x, self.y, self.sample_weight), 0, rows)
-
 
     # What a StreamSource has too, for run_eagerly: batches made in Python.
 
@@ -218,7 +217,9 @@ def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = Non
         raise ValueError("class_weight is only supported for models with a single output.")
     labels = leaves(y)[0]
     if labels.ndim > 2:
-        raise ValueError(f"class_weight needs labels of shape (rows,) or (rows, classes). Got {labels.shape}.")
+        raise ValueError(
+            f"class_weight needs labels of shape (rows,) or (rows, classes). Got {labels.shape}."
+        )
     if labels.ndim == 2:
         labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
     out = np.ones(len(labels), dtype=config.floatx())
@@ -262,7 +263,9 @@ def source_of(
                     f"{who}: {name} must not be given when x is a {type(x).__name__}: its batches "
                     "bring their own."
                 )
-        return StreamSource(x, steps if not hasattr(x, "__len__") else None, dict(class_weight or {}))
+        return StreamSource(
+            x, steps if not hasattr(x, "__len__") else None, dict(class_weight or {})
+        )
     x, y = to_columns(x, "x"), to_columns(y, "y")
     weight = to_columns(sample_weight, "sample_weight")
     row_count(who, x=x, y=y, sample_weight=weight)

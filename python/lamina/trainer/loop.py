@@ -15,7 +15,7 @@ from lamina.metrics import Metric
 from lamina.trainer.arguments import validate_now
 from lamina.trainer.compiled import CompileMetrics
 from lamina.trainer.data import ArraySource, Batch, leaves, shuffle_seed, warn_ran_out
-from lamina.trainer.step import Step, run_eagerly
+from lamina.trainer.step import Step, packed, run_eagerly
 
 _PROGRESS_MS = 50.0  # how often Python is entered during an epoch: signals, progress bar
 
@@ -41,7 +41,9 @@ class MetricState:
 
     def _prepare(self) -> None:
         metrics = self._model.metrics
-        singles = [s for m in metrics for s in (m.metrics if isinstance(m, CompileMetrics) else [m])]
+        singles = [
+            s for m in metrics for s in (m.metrics if isinstance(m, CompileMetrics) else [m])
+        ]
         plain = [m for m in singles if type(m).reset_state is Metric.reset_state]
         self._zeroed = [v.handle for m in plain for v in m.variables]
         self._others = [m for m in singles if type(m).reset_state is not Metric.reset_state]
@@ -117,7 +119,7 @@ class EpochLoop:
         )
         self.epochs = epochs
         self._wants_batches = bool(getattr(self.callbacks, f"wants_{mode}_batches"))
-        self._next_batch = 0          # a limited epoch goes on where the last one stopped
+        self._next_batch = 0  # a limited epoch goes on where the last one stopped
         self._order: np.ndarray | None = None
         self._outputs: list[Any] = []
         self._warned = False
@@ -128,7 +130,13 @@ class EpochLoop:
 
     # ---- the three loops
 
-    def fit(self, initial_epoch: int, validation: Any, validation_steps: int | None, validation_freq: Any) -> Any:
+    def fit(
+        self,
+        initial_epoch: int,
+        validation: Any,
+        validation_steps: int | None,
+        validation_freq: Any,
+    ) -> Any:
         model, callbacks = self.model, self.callbacks
         self._prepare()
         evaluator = None
@@ -169,18 +177,16 @@ class EpochLoop:
         return logs
 
     def predict(self) -> Any:
-        from lamina.trainer.trainer import _packed
-
         self._prepare()
         self.callbacks.on_predict_begin()
         self._run()
         self.callbacks.on_predict_end()
         if self._in_engine:
-            return _packed(self._structure, self._outputs)
+            return packed(self._structure, self._outputs)
         if not self._outputs:
             raise ValueError("predict(): the data source yielded no batch.")
         parts = [np.concatenate(column) for column in zip(*self._outputs, strict=True)]
-        return _packed(self._structure, parts)
+        return packed(self._structure, parts)
 
     # ---- running batches
 
@@ -259,7 +265,11 @@ class EpochLoop:
                 begin(batch - first)
 
             def after(batch: int) -> bool:
-                logs = {"outputs": self._outputs} if mode == "predict" else model._trainer_results.read()
+                logs = (
+                    {"outputs": self._outputs}
+                    if mode == "predict"
+                    else model._trainer_results.read()
+                )
                 end(batch - first, logs)
                 return not model.stop_training if mode == "train" else True
 
@@ -286,7 +296,9 @@ class EpochLoop:
                 logs = {} if mode == "predict" else model._trainer_results.read()
                 getattr(callbacks, f"on_{mode}_batch_end")(done, logs)
             elif callbacks.wants_progress:
-                callbacks.on_progress(done + 1, {} if mode == "predict" else model._trainer_results.read())
+                callbacks.on_progress(
+                    done + 1, {} if mode == "predict" else model._trainer_results.read()
+                )
             done += 1
             if mode == "train" and model.stop_training:
                 break
@@ -335,7 +347,9 @@ class EpochLoop:
         if isinstance(loss, float) and not math.isfinite(loss) and not self._warned:
             self._warned = True
             warnings.warn(
-                f"fit(): the loss is not finite in epoch {self._epoch + 1}.", RuntimeWarning, stacklevel=3
+                f"fit(): the loss is not finite in epoch {self._epoch + 1}.",
+                RuntimeWarning,
+                stacklevel=3,
             )
 
 

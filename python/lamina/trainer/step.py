@@ -98,7 +98,9 @@ def symbolic_inputs(tracer: Tracer, parts: tuple[Any, ...]) -> tuple[tuple[Any, 
         names.append(name)
         return tracer.input(value.shape, value.dtype.name)
 
-    inputs = tuple(enter(part, name) for part, name in zip(parts, ("x", "y", "sample_weight"), strict=False))
+    inputs = tuple(
+        enter(part, name) for part, name in zip(parts, ("x", "y", "sample_weight"), strict=False)
+    )
     return inputs, names
 
 
@@ -143,9 +145,26 @@ class LogVariables:
                 continue
             if name not in self.variables:
                 with tracing.eager_scope():
-                    self.variables[name] = Variable(0.0, dtype="float32", trainable=False, name="log")
+                    self.variables[name] = Variable(
+                        0.0, dtype="float32", trainable=False, name="log"
+                    )
             value = ops.cast(value, "float32")
             self.variables[name].assign(ops.mean(value) if len(value.shape) else value)
 
     def values(self) -> dict[str, float]:
         return {name: float(v.numpy()) for name, v in self.variables.items()}
+
+
+def packed(outputs: Any, arrays: Sequence[np.ndarray]) -> Any:
+    """Arrays in the structure of the outputs; its leaves are (shape, dtype)."""
+    remaining = iter(arrays)
+
+    def build(value: Any) -> Any:
+        if isinstance(value, dict):
+            made = {key: build(value[key]) for key in sorted(value)}
+            return {key: made[key] for key in value}
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
+            return next(remaining)
+        return type(value)(build(item) for item in value)
+
+    return build(outputs)

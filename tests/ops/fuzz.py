@@ -1,0 +1,298 @@
+"""Calls of every op of the engine with odd operands and attributes: python fuzz.py SEED CALLS.
+
+Each call begins with one that works (TEMPLATES) and is changed a few times. The engine may refuse
+it with an error that names the op, or do it, also in a program and with its gradients; it may not
+fail in another way. Every call is printed before it is made, so that a crash shows what it was.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+
+from lamina import _core
+
+Operand = tuple[str, tuple[int, ...]]
+Call = tuple[list[Operand], dict[str, Any]]
+
+F, I, B, U = "float32", "int32", "bool", "uint8"
+STATE = ("int64", (2,))
+WINDOW = {"strides": [1, 2], "padding": "same"}
+POOL = {"pool_size": [2, 3], "strides": [1, 2], "padding": "same"}
+SLICE = {"begin": [1, 0], "end": [5, 7], "strides": [2, 3]}
+SEQUENCE = {"return_sequences": True, "has_mask": True}
+ADAM = {"beta_1": 0.9, "beta_2": 0.99}
+TABLES = {"sparse": [0, 5, 2]}
+
+
+def floats(*shapes: tuple[int, ...]) -> list[Operand]:
+    return [(F, shape) for shape in shapes]
+
+
+# Sizes that belong together are equal, others differ: a change of one size changes all its equals.
+TEMPLATES: dict[str, list[Call]] = {
+    "adam_update": [
+        (floats((7,), (7,), (7,), (7,), ()) + [("int64", ())], ADAM),
+        (floats((12,), (12,), (12,), (12,), ()) + [("int64", ()), (I, (3,)), (F, (3, 2))], TABLES),
+    ],
+    "adam_amsgrad_update": [(floats(*[(7,)] * 5, ()) + [("int64", ())], ADAM)],
+    "all": [([(B, (3, 4))], {"axes": [1]})],
+    "any": [([(B, (3, 4))], {"axes": [0], "keepdims": True})],
+    "argmax": [(floats((3, 4, 5)), {"axis": 1})],
+    "argmin": [(floats((3, 4)), {})],
+    "argsort": [(floats((3, 4, 5)), {"axis": 1, "descending": True})],
+    "avg_pool2d": [(floats((2, 5, 7, 3)), POOL)],
+    "avg_pool2d_grad": [(floats((2, 5, 4, 3)), {**POOL, "input_shape": [2, 5, 7, 3]})],
+    "bernoulli": [([STATE], {"shape": [3, 70], "p": 0.3, "dtype": "float32"})],
+    "broadcast_to": [(floats((3, 1)), {"shape": [2, 3, 4]})],
+    "cast": [([(d, (3, 4))], {"dtype": to}) for d, to in ((F, "int32"), (I, "bool"), (U, F))],
+    "clip": [([(d, (3, 4))], {"min": -1, "max": 1.5}) for d in (F, I, U)],
+    "clip_grad": [(floats((3, 4), (3, 4)), {"min": -1.0, "max": 1.0})],
+    "concat": [(floats((3, 4), (3, 5), (3, 6)), {"axis": 1})],
+    "conv2d": [
+        (floats((2, 6, 7, 3), (2, 3, 3, 4), (4,)), {**WINDOW, "activation": "relu"}),
+        (floats((2, 6, 7, 4), (2, 3, 1, 8)), {"groups": 4, "dilations": [2, 1]}),
+        (floats((2, 6, 7, 4), (1, 1, 4, 5)), {}),
+    ],
+    "conv2d_input_grad": [
+        (floats((2, 6, 4, 4), (2, 3, 3, 4)), {**WINDOW, "input_shape": [2, 6, 7, 3]}),
+        (floats((2, 5, 5, 8), (2, 3, 1, 8)), {"groups": 8, "input_shape": [2, 6, 7, 8]}),
+    ],
+    "conv2d_weight_grad": [
+        (floats((2, 6, 7, 3), (2, 6, 4, 4)), {**WINDOW, "kernel_shape": [2, 3, 3, 4]}),
+        (floats((2, 6, 7, 8), (2, 5, 5, 8)), {"groups": 8, "kernel_shape": [2, 3, 1, 8]}),
+    ],
+    "cumprod": [(floats((3, 4, 5)), {"axis": 1})],
+    "cumsum": [([(d, (3, 4, 5))], {"axis": 1, "reverse": True}) for d in (F, I, U)],
+    "dense": [(floats((2, 3, 4), (4, 5), (5,)), {"activation": "tanh"})],
+    "diag": [(floats((4,)), {"k": 1}), (floats((3, 4)), {"k": -1})],
+    "diag_scatter": [(floats((3,)), {"shape": [3, 4], "k": 1})],
+    "dropout": [(floats((3, 70)) + [STATE], {"rate": 0.5, "noise_shape": [3, 1]})],
+    "embedding": [(floats((5, 3)) + [(I, (2, 4))], {})],
+    "embedding_grad": [([(I, (2, 4)), (F, (2, 4, 3))], {"rows": 5})],
+    "flip": [(floats((3, 4, 5)), {"axes": [0, 2]})],
+    "gather": [(floats((3, 4, 5)) + [(I, (2,))], {"axis": 1})],
+    "gather_grad": [([(I, (2,)), (F, (3, 2, 5))], {"rows": 4, "axis": 1})],
+    "gather_nd": [(floats((3, 4, 5)) + [(I, (7, 2))], {})],
+    "logical_and": [([(B, (3, 4)), (B, (4,))], {})],
+    "logical_or": [([(B, (3, 4)), (B, (3, 1))], {})],
+    "logical_xor": [([(B, (3, 4)), (B, ())], {})],
+    "logical_not": [([(B, (3, 4))], {})],
+    "log_softmax": [(floats((3, 4, 5)), {"axis": 1})],
+    "logsumexp": [(floats((3, 4, 5)), {"axes": [0, 2]})],
+    "lstm": [
+        (floats((3, 4, 5), (5, 8), (2, 8), (8,), (3, 2), (3, 2)) + [(B, (3, 4))], SEQUENCE),
+        (floats((3, 4, 5), (5, 8), (2, 8), (8,), (3, 2), (3, 2), (3, 2)),
+         {"has_recurrent_mask": True, "go_backwards": True}),
+    ],
+    "lstm_grad": [
+        (floats((3, 6, 4, 2), (2, 8), (3, 6, 2), (3, 2), (3, 6, 2)),
+         {"has_dy": True, "return_sequences": True}),
+    ],
+    "matmul": [
+        (floats((3, 4), (4, 5)), {}),
+        (floats((2, 1, 3, 4), (7, 5, 4)), {"transpose_b": True}),
+        (floats((2, 4, 3), (4, 5)), {"transpose_a": True}),
+    ],
+    "max_pool2d": [(floats((2, 5, 7, 3)), POOL)],
+    "max_pool2d_grad": [
+        ([(F, (2, 5, 4, 3)), (I, (2, 5, 4, 3))], {**POOL, "input_shape": [2, 5, 7, 3]})
+    ],
+    "one_hot": [([(I, (3, 4))], {"classes": 5, "axis": 1})],
+    "pack": [(floats((3, 4), (5,), ()), {})],
+    "pad": [
+        (floats((3, 4)), {"low": [1, 0], "high": [2, 2], "mode": mode})
+        for mode in ("constant", "reflect", "symmetric")
+    ],
+    "pad_grad": [
+        (floats((6, 6)), {"low": [1, 0], "high": [2, 2], "mode": "symmetric", "shape": [3, 4]})
+    ],
+    "prod_grad": [(floats((3, 4), (3,)), {})],
+    "qr": [(floats((2, 3, 4)), {}), (floats((4, 3)), {"mode": "complete"})],
+    "random_int": [([STATE], {"shape": [3, 70], "min": -3, "max": 5, "dtype": "int32"})],
+    "random_normal": [([STATE], {"shape": [3, 70], "mean": 1.0, "stddev": 2.0})],
+    "random_uniform": [([STATE], {"shape": [3, 70], "min": -1.0, "max": 2.0})],
+    "repeat": [(floats((3, 4, 5)), {"repeats": 2, "axis": 1})],
+    "reshape": [(floats((3, 4)), {"shape": [2, -1]})],
+    "rmsprop_update": [(floats(*[(7,)] * 5, ()), {"centered": True, "momentum": 0.9})],
+    "scatter_add": [([(I, (7, 2)), (F, (7, 5))], {"shape": [3, 4, 5]})],
+    "select": [([(B, (3, 1)), (F, (4,)), (F, ())], {})],
+    "sgd_momentum_update": [(floats((7,), (7,), (7,), ()), {"momentum": 0.9})],
+    "sgd_update": [
+        (floats((7,), (7,), ()), {}),
+        (floats((13,), (13,), ()) + [(I, (3,)), (F, (3, 2))], {"sparse": [1, 5, 2]}),
+    ],
+    "simple_rnn": [
+        (floats((3, 4, 5), (5, 2), (2, 2), (2,), (3, 2)) + [(B, (3, 4))], SEQUENCE),
+    ],
+    "simple_rnn_grad": [
+        (floats((3, 6, 1, 2), (2, 2), (3, 2)), {"has_dh": True}),
+    ],
+    "slice": [(floats((6, 8)), SLICE)],
+    "slice_scatter": [(floats((2, 3)), {**SLICE, "shape": [6, 8]})],
+    "softmax": [(floats((3, 4, 5)), {"axis": 1}), (floats((3, 20)), {})],
+    "softmax_cross_entropy": [(floats((3, 4, 5), (3, 4, 5)), {})],
+    "softmax_cross_entropy_grad": [(floats((3, 4, 5), (3, 4, 5), (3, 4)), {})],
+    "sparse_softmax_cross_entropy": [(floats((3, 4, 5)) + [(I, (3, 4))], {})],
+    "sparse_softmax_cross_entropy_grad": [([(F, (3, 5)), (I, (3,)), (F, (3,))], {})],
+    "split": [(floats((3, 6)), {"axis": 1, "sizes": [1, 2, 3]})],
+    "sum": [([(d, (3, 4, 5))], {"axes": [0, 2]}) for d in (F, I, U)],
+    "mean": [(floats((3, 4, 5)), {"axes": [0, 2]}), (floats((300, 4, 70)), {"axes": [1]})],
+    "max": [(floats((3, 4, 5)), {"axes": [1]})],
+    "prod": [(floats((3, 4, 5)), {"axes": [1], "keepdims": True})],
+    "take_along_axis": [(floats((3, 4, 5)) + [(I, (3, 2, 5))], {"axis": 1})],
+    "take_along_axis_grad": [([(I, (3, 2, 5)), (F, (3, 2, 5))], {"axis": 1, "size": 4})],
+    "top_k": [(floats((3, 5)), {"k": 2})],
+    "transpose": [(floats((3, 4, 5)), {"perm": [2, 0, 1]})],
+    "tril": [(floats((2, 3, 4)), {"k": 1})],
+    "triu": [(floats((3, 4)), {"k": -1})],
+    "truncated_normal": [([STATE], {"shape": [3, 70]})],
+    "unfilled": [([], {"shape": [3, 4]})],
+    "var": [(floats((3, 4, 5)), {"axes": [0, 2]})],
+}
+SIZES = [0, 0, 1, 1, 2, 3, 5, 17, 33]
+NUMBERS = [0, 0, -1, -1, 1, 2, -2, 3, 5, 20, 2**31, 2**62, 2**63 - 1, -(2**63)]
+REALS = [0.0, -1.0, 1.0, 2.5, float("nan"), float("inf"), -float("inf"), 1e300]
+DTYPES = ["float32", "float64", "int32", "int64", "uint8", "bool"]
+MEMORY = 2**33  # bytes of address space: a size that passes every check is still refused
+
+
+def templates(op: str) -> list[Call]:
+    """The op's own, or operands as elementwise ops take them."""
+    return TEMPLATES.get(op) or [
+        ([(dtype, shape) for shape in ((3, 4), (4,), (3, 1))[:count]], {})
+        for count in (1, 2, 3)
+        for dtype in (F, "float64", I, U)
+    ]
+
+
+def resize(call: Call, r: random.Random) -> Call:
+    """One size becomes another everywhere."""
+    operands, attrs = call
+    sizes = [n for _, shape in operands for n in shape]
+    if not sizes:
+        return call
+    old, new = r.choice(sizes), r.choice(SIZES)
+
+    def swap(n: int) -> int:
+        return new if n == old else n
+
+    return (
+        [(dtype, tuple(map(swap, shape))) for dtype, shape in operands],
+        {k: [swap(n) for n in v] if k.endswith("shape") else v for k, v in attrs.items()},
+    )
+
+
+def change_operand(call: Call, r: random.Random) -> Call:
+    operands, attrs = list(call[0]), call[1]
+    if not operands:
+        return [(F, (3,))], attrs
+    i = r.randrange(len(operands))
+    dtype, shape = operands[i]
+    kind = r.randrange(6)
+    if kind == 0:
+        operands[i] = (r.choice(DTYPES), shape)
+    elif kind == 1:
+        del operands[i]
+    elif kind == 2:
+        operands.insert(i, r.choice(operands))
+    elif kind == 3:
+        operands[i] = (dtype, shape[1:])
+    elif kind == 4:
+        operands[i] = (dtype, (r.choice(SIZES), *shape))
+    elif shape:
+        at = r.randrange(len(shape))
+        operands[i] = (dtype, (*shape[:at], r.choice(SIZES), *shape[at + 1 :]))
+    return operands, attrs
+
+
+def change_attr(call: Call, r: random.Random) -> Call:
+    operands, attrs = call[0], dict(call[1])
+    if not attrs:
+        return operands, {r.choice(["axis", "axes", "shape", "k"]): r.choice(NUMBERS)}
+    name = r.choice(sorted(attrs))
+    value = attrs[name]
+    if r.random() < 0.1:
+        del attrs[name]
+    elif r.random() < 0.1:
+        attrs[name] = r.choice([True, 0, -1, 1.5, "relu", [], [1, 2]])
+    elif isinstance(value, bool):
+        attrs[name] = not value
+    elif isinstance(value, int):
+        attrs[name] = r.choice(NUMBERS)
+    elif isinstance(value, float):
+        attrs[name] = r.choice(REALS)
+    elif isinstance(value, str):
+        attrs[name] = r.choice(["valid", "same", "linear", "reflect", "constant", "float64", "x"])
+    elif value and r.random() < 0.8:
+        at = r.randrange(len(value))
+        attrs[name] = [*value[:at], r.choice(NUMBERS), *value[at + 1 :]]
+    else:
+        attrs[name] = r.choice([value[1:], [*value, r.choice(NUMBERS)]])
+    return operands, attrs
+
+
+def numbers(operand: Operand, g: np.random.Generator, tame: bool) -> np.ndarray:
+    dtype, shape = operand
+    if dtype.startswith("float"):
+        values = g.normal(size=shape) * 3
+        return np.where(g.random(shape) < 0.02, np.nan, values).astype(dtype)
+    if dtype == "bool":
+        return np.asarray(g.random(shape) < 0.5)
+    values = [0, 1] if tame or g.random() < 0.7 else [-1, 0, 3, 2**31 - 1, -(2**31)]
+    return np.asarray(g.choice(values, size=shape)).astype(dtype)
+
+
+def in_a_program(op: str, arrays: list[np.ndarray], attrs: dict[str, Any]) -> None:
+    graph = _core.Graph()
+    inputs = [graph.input(str(a.dtype), a.shape) for a in arrays]
+    results = graph.emit(op, inputs, attrs, "fuzz")
+    for value in results:
+        graph.output(value)
+    dtype, shape = graph.spec(results[0])
+    wrt = [i for i, a in zip(inputs, arrays, strict=True) if a.dtype.kind == "f"]
+    if wrt and dtype.startswith("float"):
+        for value in graph.gradients(results[0], wrt):
+            if value is not None:
+                graph.output(value)
+    _core.Program(graph)(arrays)
+
+
+def attempt(op: str, call: Call, g: np.random.Generator, tame: bool = False) -> bool:
+    """Was the call accepted? Tame integers are valid indices."""
+    arrays = [numbers(operand, g, tame) for operand in call[0]]
+    try:
+        for result in _core.eager(op, [_core.Tensor(a) for a in arrays], call[1]):
+            result.to_numpy().copy()
+        in_a_program(op, arrays, call[1])
+    except (ValueError, TypeError) as e:
+        assert op in str(e), f"the error does not name the op: {e}"
+        return False
+    except MemoryError:
+        return False
+    return True
+
+
+def main(seed: int, calls: int) -> None:
+    if "--no-limit" not in sys.argv:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    r, g = random.Random(seed), np.random.default_rng(seed)
+    ops = [op for op in _core.op_names() if op != "py_call"]
+    for op in ops:
+        accepted = [attempt(op, call, g, tame=True) for call in templates(op)]
+        assert all(accepted) if op in TEMPLATES else any(accepted), f"{op}: a template is refused"
+    for i in range(calls):
+        op = ops[i % len(ops)]
+        call = r.choice(templates(op))
+        for _ in range(r.choice([1, 1, 2, 3])):
+            call = r.choice([resize, resize, change_operand, change_attr, change_attr])(call, r)
+        print(op, *call, file=sys.stderr, flush=True)
+        attempt(op, call, g)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

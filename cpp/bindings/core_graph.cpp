@@ -93,6 +93,10 @@ void bind_graph(py::module_& m) {
           "constant", [](GraphHandle& g, const Tensor& t) { return g.builder.constant(t); },
           py::arg("value"))
       .def(
+          "constant_value",
+          [](const GraphHandle& g, ValueId id) { return g.graph.values.at(id).constant; },
+          py::arg("id"))
+      .def(
           "variable", [](GraphHandle& g, const VariablePtr& v) { return g.builder.variable(v); },
           py::arg("variable"))
       .def(

@@ -79,7 +79,8 @@ constexpr const char* kMishGrad = "mish_grad";
 // The piecewise linear ones: linear in dy, constant in the other operand.
 template <const char* const& name>
 Grads linear_in_dy(Builder& b, const VjpArgs& a) {
-  return {kNoValue, a.wanted[1] ? b.emit(name, {a.in[0], a.d_out[0]}, a.attrs) : kNoValue};
+  if (!a.wanted[1]) return {kNoValue, kNoValue};
+  return {kNoValue, sum_to_input(b, a, 1, b.emit(name, {a.in[0], a.d_out[0]}, a.attrs))};
 }
 // dy s(y): d/dy = g dy s'(y), d/d(dy) = g s(y); s' = 1 - 2y for sigmoid, -2y for tanh.
 template <const char* const& name, int kConstant>
@@ -87,9 +88,9 @@ Grads of_y_and_dy(Builder& b, const VjpArgs& a) {
   Grads d{kNoValue, kNoValue};
   if (a.wanted[0]) {
     const ValueId slope = b.shift(b.scale(a.in[0], -2), kConstant);
-    d[0] = b.mul(b.mul(a.d_out[0], a.in[1]), slope);
+    d[0] = sum_to_input(b, a, 0, b.mul(b.mul(a.d_out[0], a.in[1]), slope));
   }
-  if (a.wanted[1]) d[1] = b.emit(name, {a.in[0], a.d_out[0]});
+  if (a.wanted[1]) d[1] = sum_to_input(b, a, 1, b.emit(name, {a.in[0], a.d_out[0]}));
   return d;
 }
 

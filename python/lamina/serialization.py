@@ -46,6 +46,7 @@ _FAMILIES = (
 class _State(threading.local):
     custom_objects: dict[str, Any]
     unsafe = False
+    shared: dict[int, Any] | None = None  # layers, or their numbers, while a file is made or read
 
     def __init__(self) -> None:
         self.custom_objects = {}
@@ -145,6 +146,17 @@ def _safe_mode(safe: bool) -> Iterator[None]:
         yield
     finally:
         _state.unsafe = outer
+
+
+@contextmanager
+def object_sharing() -> Iterator[None]:
+    """Mark each layer that is written with a number, and read equal numbers as one layer."""
+    outer = _state.shared
+    _state.shared = {}
+    try:
+        yield
+    finally:
+        _state.shared = outer
 
 
 # Writing
@@ -271,7 +283,15 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
         value = getter() if getter is not None else None
         if value is not None:
             form[key] = serialize_keras_object(value)
+    if _state.shared is not None and _is_layer(cls):
+        form["shared_object_id"] = _state.shared.setdefault(id(obj), len(_state.shared))
     return form
+
+
+def _is_layer(cls: Any) -> bool:
+    from lamina.layers.base import Layer
+
+    return inspect.isclass(cls) and issubclass(cls, Layer)
 
 
 # Reading
@@ -327,6 +347,9 @@ def _deserialize(config: Any, module_objects: dict[str, Any] | None = None) -> A
 def _instantiate(cls: Any, config: dict[str, Any]) -> Any:
     if not hasattr(cls, "from_config"):
         raise TypeError(f"deserialize_keras_object: class {cls.__name__} has no from_config().")
+    shared = config.get("shared_object_id") if _is_layer(cls) else None
+    if _state.shared is not None and isinstance(_state.shared.get(shared), cls):
+        return _state.shared[shared]
     instance = cls.from_config(config["config"])
     build_config = config.get("build_config")
     if build_config and hasattr(instance, "build_from_config"):
@@ -334,6 +357,8 @@ def _instantiate(cls: Any, config: dict[str, Any]) -> Any:
     compile_config = config.get("compile_config")
     if compile_config and hasattr(instance, "compile_from_config"):
         instance.compile_from_config(compile_config)
+    if _state.shared is not None and shared is not None:
+        _state.shared[shared] = instance
     return instance
 
 

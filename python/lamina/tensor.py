@@ -87,8 +87,12 @@ class Tensor(Operators):
 
     __slots__ = ("_buffer", "_tracer", "_id", "shape", "dtype", "mask", "__weakref__")
 
-    _buffer: _core.Tensor | None
+    _buffer: Any  # the engine's tensor; None when symbolic
     _tracer: Tracer | None
+    _id: int
+    shape: Any
+    dtype: str
+    mask: Any
 
     def __init__(self, value: Any, dtype: str | None = None) -> None:
         from lamina.tracing import convert
@@ -198,9 +202,9 @@ class Tensor(Operators):
 
     def _no_value(self, use: str) -> NoReturn:
         raise TypeError(
-            f"{use} needs the tensor's value, but this tensor (shape {self.shape}, {self.dtype}) has "
-            "none while the model is being traced. Use lamina.ops.where(condition, a, b) in place of "
-            "'if', or compile(..., run_eagerly=True)."
+            f"{use} needs the tensor's value, but this tensor (shape {self.shape}, {self.dtype}) "
+            "has none while the model is being traced. Use lamina.ops.where(condition, a, b) in "
+            "place of 'if', or compile(..., run_eagerly=True)."
         )
 
     def __repr__(self) -> str:
@@ -307,7 +311,10 @@ class KerasTensor(Operators):
         raise TypeError("A KerasTensor cannot be iterated over: use lamina.ops.split or unstack.")
 
     def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, name={self.name}>"
+        return (
+            f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, "
+            f"ragged=False, name={self.name}>"
+        )
 
 
 def is_keras_tensor(x: Any) -> bool:

@@ -95,8 +95,8 @@ class Tracer:
                 ids.append(self.graph.constant(t._buffer))
             elif t._tracer is not self:
                 raise RuntimeError(
-                    f"{op}: a tensor of another trace was used. A symbolic tensor lives only during "
-                    "the call in which it was made: do not keep it in an attribute or a global."
+                    f"{op}: a tensor of another trace was used. A symbolic tensor lives only "
+                    "during the call in which it was made: do not keep it in an attribute or a global."
                 )
             else:
                 ids.append(t._id)
@@ -138,7 +138,7 @@ class Recorder(Tracer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._values: dict[int, _core.Tensor] = {}
+        self._values: dict[Any, _core.Tensor] = {}
 
     def _recorded(self, id: int, buffer: _core.Tensor) -> Tensor:
         self._values[id] = buffer
@@ -314,7 +314,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def symbolic_op(fn: _F) -> _F:
-    """Make a public op function work on KerasTensors too: such a call becomes a node of the model."""
+    """Let a public op function take KerasTensors too: such a call becomes a node of the model."""
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:

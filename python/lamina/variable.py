@@ -77,7 +77,7 @@ class Variable(Operators):
             value = convert(initializer, dtype)
             if shape is not None and tuple(shape) != value.shape:
                 raise ValueError(
-                    f"Variable: the value has shape {value.shape}, shape={tuple(shape)} was asked for."
+                    f"Variable: the value has shape {value.shape}, not shape={tuple(shape)}."
                 )
             return value
         if shape is None:

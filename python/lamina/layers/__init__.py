@@ -1,6 +1,9 @@
 """Layers: what models are made of."""
 
+from lamina.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from lamina.layers.alpha_dropout import AlphaDropout
 from lamina.layers.base import Layer
+from lamina.layers.batch_normalization import BatchNormalization
 from lamina.layers.conv import Conv1D, Conv2D
 from lamina.layers.core import (
     Activation,
@@ -12,6 +15,7 @@ from lamina.layers.core import (
     Lambda,
     Masking,
 )
+from lamina.layers.dot import Dot, dot
 from lamina.layers.lstm import LSTM, LSTMCell
 from lamina.layers.merging import (
     Add,
@@ -28,6 +32,12 @@ from lamina.layers.merging import (
     minimum,
     multiply,
     subtract,
+)
+from lamina.layers.normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
 )
 from lamina.layers.pooling import (
     AveragePooling1D,
@@ -56,6 +66,7 @@ from lamina.layers.reshaping import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from lamina.layers.resizing import Cropping1D, Cropping2D, UpSampling1D, ZeroPadding1D
 from lamina.layers.rnn import RNN
 from lamina.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from lamina.layers.spec import InputSpec
@@ -72,22 +83,28 @@ GlobalMaxPool1D = GlobalMaxPooling1D
 GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
+    "ELU",
     "LSTM",
     "RNN",
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
     "AvgPool1D",
     "AvgPool2D",
+    "BatchNormalization",
     "Concatenate",
     "Conv1D",
     "Conv2D",
     "Convolution1D",
     "Convolution2D",
+    "Cropping1D",
+    "Cropping2D",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -101,6 +118,7 @@ __all__ = [
     "GlobalMaxPool2D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Identity",
     "Input",
     "InputLayer",
@@ -108,6 +126,8 @@ __all__ = [
     "LSTMCell",
     "Lambda",
     "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
     "Masking",
     "MaxPool1D",
     "MaxPool2D",
@@ -116,20 +136,28 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "PReLU",
     "Permute",
+    "RMSNormalization",
+    "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
+    "UnitNormalization",
+    "UpSampling1D",
     "UpSampling2D",
+    "ZeroPadding1D",
     "ZeroPadding2D",
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",

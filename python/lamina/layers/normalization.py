@@ -11,12 +11,13 @@ from lamina.layers.base import Layer
 from lamina.layers.spec import InputSpec
 from lamina.validation import Boolean, Integer, Real
 
-
 AFFINE = {"epsilon": Real(0), "center": Boolean(), "scale": Boolean()}
 
 
 class BaseNormalization(Layer):
     """What the layers that scale by gamma and shift by beta share."""
+
+    axis: Any
 
     def _take_affine(
         self,
@@ -72,6 +73,7 @@ class BaseNormalization(Layer):
         return size
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        axis_positions(self.axis, len(input_shape), self)
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
@@ -139,6 +141,8 @@ class LayerNormalization(BaseNormalization):
 
     def build(self, input_shape: Any) -> None:
         positions = axis_positions(self.axis, len(input_shape), self)
+        if isinstance(self.axis, list):
+            self.axis = sorted(self.axis)
         if self.scale or self.center or self.rms_scaling:
             shape = tuple(self._known_size(input_shape, position) for position in positions)
             if self.rms_scaling:
@@ -293,6 +297,7 @@ class RMSNormalization(Layer):
         return ops.rms_normalization(x, scale=self.scale, axis=axes, epsilon=self.epsilon)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        axis_positions(self.axis, len(input_shape), self)
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

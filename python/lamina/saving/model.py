@@ -56,7 +56,9 @@ def save_model(
     if not overwrite and os.path.exists(path):
         raise ValueError(f"save_model: {path!r} exists. Pass overwrite=True to replace it.")
     h5py = weights.require_h5py()
-    config = serialization.serialize_keras_object(model)
+    with serialization.object_sharing():
+        config = serialization.serialize_keras_object(model)
+    _drop_single_ids(config)
     saved = {"keras_version": _FORMAT_VERSION, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     texts = {METADATA: json.dumps(saved), CONFIG: json.dumps(config)}
 
@@ -133,7 +135,10 @@ def _made(
         config = parse_config(archive.text(CONFIG))
         if not compile:
             config["compile_config"] = None
-        made = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
+        with serialization.object_sharing():
+            made = serialization.deserialize_keras_object(
+                config, custom_objects, safe_mode=safe_mode
+            )
         if not isinstance(made, Model):
             raise ValueError(f"it describes a {type(made).__name__}, not a model")
     except RecursionError:
@@ -159,6 +164,23 @@ def _read_weights(archive: Archive, model: Any, skip_mismatch: bool = False) -> 
                 weights.read_parts(file, model, skip_mismatch=skip_mismatch)
             except (ValueError, OSError, RuntimeError, LookupError) as error:
                 raise _told(archive, WEIGHTS, error, ValueError) from error
+
+
+def _drop_single_ids(config: dict[str, Any]) -> None:
+    """Keep the numbers of those layers only that the config holds more than once."""
+    forms: dict[int, list[dict[str, Any]]] = {}
+    waiting: list[Any] = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if "shared_object_id" in item:
+                forms.setdefault(item["shared_object_id"], []).append(item)
+            waiting.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            waiting.extend(item)
+    for same in forms.values():
+        if len(same) == 1:
+            del same[0]["shared_object_id"]
 
 
 def _told(archive: Archive, member: str, problem: object, kind: type[Exception]) -> Exception:

@@ -70,8 +70,8 @@ def resolve_metric(identifier: Any, y_true: Any, y_pred: Any) -> Any:
     if isinstance(identifier, str):
         name = identifier
     else:
-        name = getattr(found, "name", None) or getattr(found, "__name__", type(found).__name__)
-        name = name.replace("<lambda>", "lambda")
+        own = getattr(found, "name", None) or getattr(found, "__name__", type(found).__name__)
+        name = str(own).replace("<lambda>", "lambda")
     if isinstance(found, metrics_module.Metric):
         if isinstance(identifier, str):
             found.name = name

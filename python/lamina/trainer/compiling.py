@@ -99,6 +99,12 @@ class CompiledModel(CompileConfiguration):
         self.stop_training = False
         self.compiled = True
 
+    def _forget_programs(self) -> None:
+        """Trace again at the next call: after compile, or a change of the model's layers."""
+        self._trainer_steps.clear()
+        self._trainer_predict.clear()
+        self._trainer_results.clear()
+
     @property
     def metrics(self) -> list[Any]:
         """The loss tracker, the compiled metrics, and the metrics of the layers."""
@@ -184,7 +190,7 @@ class CompiledModel(CompileConfiguration):
         )
         if loss is None:
             raise ValueError(
-                "No loss to compute. Pass a loss in compile(), or add one with add_loss() in a layer."
+                "No loss to compute. Pass a loss in compile(), or use add_loss() in a layer."
             )
         if len(loss.shape) != 0:
             raise ValueError(

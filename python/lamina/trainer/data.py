@@ -202,7 +202,8 @@ def unpack(item: Any) -> Batch:
         return item, None, None
     if not 1 <= len(item) <= 3:
         raise ValueError(
-            f"a data source must yield (x,), (x, y) or (x, y, sample_weight). Got {len(item)} parts."
+            "a data source must yield (x,), (x, y) or (x, y, sample_weight). "
+            f"Got {len(item)} parts."
         )
     return (*item, None, None)[:3]
 

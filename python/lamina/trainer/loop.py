@@ -232,9 +232,10 @@ class EpochLoop:
             self._outputs = sinks = self._predict_buffers(rows)
         before, after = self._hooks(first)
         done, stopped = _core.run_epoch(
-            self._main.program, self._tail.program if self._tail else None,
-            self._columns, source.rows, self._batch, self._order if source.shuffle else None, first, last,
-            before, after, self._wants_batches, _PROGRESS_MS, self.mode == "train" and not self._warned,
+            self._main.program, self._tail.program if self._tail else None,  # type: ignore[arg-type]
+            self._columns, source.rows, self._batch, self._order if source.shuffle else None,
+            first, last, before, after, self._wants_batches, _PROGRESS_MS,
+            self.mode == "train" and not self._warned,
             self._report_nonfinite if self.mode == "train" else None, sinks,
         )  # fmt: skip
         self._next_batch = 0 if last >= batches else last
@@ -248,8 +249,8 @@ class EpochLoop:
         for shape, dtype in _leaf_specs(self._structure):
             if not shape or shape[0] != self._batch:
                 raise ValueError(
-                    f"predict(): an output has shape {shape} for a batch of {self._batch} rows; the "
-                    "batch must be its first axis. Call the model directly instead."
+                    f"predict(): an output has shape {shape} for a batch of {self._batch} rows; "
+                    "the batch must be its first axis. Call the model directly instead."
                 )
             buffers.append(np.empty((rows, *shape[1:]), dtype))
         return buffers
@@ -323,7 +324,7 @@ class EpochLoop:
     # ---- numbers that are none
 
     def _report_nonfinite(self, batch: int, inputs: list[np.ndarray]) -> None:
-        """Called by the runner before the weights change: say where the first bad number is born."""
+        """Say where the first bad number was born; called before the weights change."""
         self._warned = True
         rows = inputs[0].shape[0]
         step = self._main if rows == self._batch else self._tail
@@ -333,11 +334,12 @@ class EpochLoop:
             op, origin = found
             where = f"layer '{origin}' (op {op})" if origin else f"op {op}"
             if op.startswith("input "):
-                where = f"the data: {step.names[int(op[6:])]} holds NaN or infinity"  # type: ignore[union-attr]
+                name = step.names[int(op[6:])]  # type: ignore[union-attr]
+                where = f"the data: {name} holds NaN or infinity"
         warnings.warn(
-            f"fit(): the loss is not finite in epoch {self._epoch + 1}, batch {batch + 1}. The first "
-            f"value that is not finite comes from {where}. A smaller learning rate, clipnorm, or a "
-            "look at the data may help.",
+            f"fit(): the loss is not finite in epoch {self._epoch + 1}, batch {batch + 1}. The "
+            f"first value that is not finite comes from {where}. A smaller learning rate, "
+            "clipnorm, or a look at the data may help.",
             RuntimeWarning,
             stacklevel=2,
         )

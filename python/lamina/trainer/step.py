@@ -38,9 +38,9 @@ class Step:
             if low < 0 or high >= bound:
                 bad = low if low < 0 else high
                 raise ValueError(
-                    f"{who}: {name} holds the value {bad:g}, but the model takes whole numbers from 0 to "
-                    f"{bound - 1} there. Check the labels (or ids) against the number of units of "
-                    "the output (or input_dim of the Embedding)."
+                    f"{who}: {name} holds the value {bad:g}, but the model takes whole numbers "
+                    f"from 0 to {bound - 1} there. Check the labels (or ids) against the number of "
+                    "units of the output (or input_dim of the Embedding)."
                 )
 
 

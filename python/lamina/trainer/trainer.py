@@ -31,12 +31,6 @@ class Trainer(CompiledModel):
 
     # ---- programs
 
-    def _forget_programs(self) -> None:
-        """Trace again at the next call: after compile, or a change of the model's layers."""
-        self._trainer_steps.clear()
-        self._trainer_predict.clear()
-        self._trainer_results.clear()
-
     def _step(self, mode: str, parts: tuple[Any, ...]) -> Step:
         """The program for batches like these (x, y, sample_weight)."""
         key = key_of(mode, parts)
@@ -157,7 +151,8 @@ class Trainer(CompiledModel):
                     "fit(): validation_data must be (x, y) or (x, y, sample_weight). "
                     f"Got {len(data)} parts."
                 )
-            return source_of(*data, batch_size=batch_size, who="fit(validation_data)")
+            x, y, weight = (*data, None)[:3]
+            return source_of(x, y, weight, batch_size=batch_size, who="fit(validation_data)")
         return source_of(data, batch_size=batch_size, who="fit(validation_data)")
 
     def evaluate(

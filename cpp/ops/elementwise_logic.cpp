@@ -89,14 +89,14 @@ void require_bool(const Spec& spec, const char* operand) {
     type_error(std::string(operand) + " must be bool, got " + dtype_name(spec.dtype));
 }
 std::vector<Spec> infer_logic(const InferArgs& a) {
-  for (const Spec& s : a.in) require_bool(s, "operands");
-  if (a.in.size() == 1) return {a[0]};
   require_count(a, 2);
+  for (const Spec& s : a.in) require_bool(s, "operands");
   return {{DType::boolean, broadcast(a[0].shape, a[1].shape)}};
 }
 std::vector<Spec> infer_not(const InferArgs& a) {
   require_count(a, 1);
-  return infer_logic(a);
+  require_bool(a[0], "the operand");
+  return {a[0]};
 }
 struct And {
   bool operator()(bool a, bool b) const { return a & b; }

@@ -114,7 +114,8 @@ Grads flip_vjp(Builder& b, const VjpArgs& a) { return {b.emit("flip", {a.d_out[0
 std::vector<Spec> infer_repeat(const InferArgs& a) {
   require_count(a, 1);
   const Dim repeats = attr_int(a.attrs, "repeats");
-  if (repeats < 0) throw Error("repeats must not be negative, got " + std::to_string(repeats));
+  if (repeats < 0 || repeats > (Dim{1} << 40))
+    throw Error("repeats must be between 0 and 2^40, got " + std::to_string(repeats));
   Spec out = a[0];
   Dim& size = out.shape[index(normalize_axis(attr_int(a.attrs, "axis"), out.shape.size()))];
   size = dim_mul(size, repeats);

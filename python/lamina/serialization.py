@@ -255,7 +255,12 @@ def _described(target: Any, class_name: str, config: Any) -> dict[str, Any]:
 
 def _serialize_function(function: types.FunctionType) -> dict[str, Any]:
     if function.__name__ != "<lambda>":
-        return _described(function, "function", function.__name__)
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": get_registered_name(function),
+            "registered_name": "function",
+        }
     closure = [cell.cell_contents for cell in function.__closure__ or ()]
     return {
         "class_name": "__lambda__",
@@ -409,7 +414,8 @@ def _find(
         if found is not None:
             return found
     module = config.get("module") or ""
-    found = _find_own(module, name) if module.split(".")[0] in _OWN_ROOTS else None
+    own = _own_function if is_function else _own_class
+    found = own(module, name) if module.split(".")[0] in _OWN_ROOTS else None
     if found is None:
         kind = "function" if is_function else "class"
         raise TypeError(
@@ -427,12 +433,22 @@ def _own_modules(module: str) -> Iterator[Any]:
         yield importlib.import_module(f"lamina.{family}")
 
 
-def _find_own(module: str, name: str) -> Any:
-    if name.startswith("_"):
-        return None
+def _own_class(module: str, name: str) -> Any:
     for family in _own_modules(module):
-        found = getattr(family, name, None)
-        if callable(found) and getattr(found, "__module__", "").startswith("lamina"):
+        found = None if name.startswith("_") else getattr(family, name, None)
+        if inspect.isclass(found) and found.__module__.startswith("lamina."):
+            return found
+    return None
+
+
+def _own_function(module: str, name: str) -> Any:
+    """Find a function on tensors; the others (to save, load, look up) are not for configs."""
+    del module
+    for family in ("activations", "losses", "metrics"):
+        public = importlib.import_module(f"lamina.{family}")
+        members = {*public._registry.objects, *getattr(public, "__all__", ())}
+        found = getattr(public, name, None) if name in members else None
+        if callable(found) and name not in ("get", "serialize", "deserialize"):
             return found
     return None
 

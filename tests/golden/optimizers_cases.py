@@ -151,6 +151,23 @@ def slots(keras: Any) -> Result:
 add("optimizers", "slots", slots)
 
 
+def loss_scale(keras: Any) -> Result:
+    """Good and bad steps: the weights, the scale and the counter after each."""
+    inner = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, 4.0, 2)
+    weight = keras.Variable(np.array([1.0, 2.0], "float32"), name="w")
+    rows = []
+    for pair in ((4, 8), (np.inf, 1), (4, 8), (4, 8), (4, 8), (1, np.nan), (2, 2)):
+        optimizer.apply([keras.ops.convert_to_tensor(np.array(pair, "float32"))], [weight])
+        scaled = optimizer.scale_loss(keras.ops.convert_to_tensor(3.0))
+        state = [np.ravel(as_numpy(v.value)) for v in (weight, *optimizer.variables)]
+        rows.append(np.concatenate([*state, np.ravel(as_numpy(scaled))]))
+    return {"rows": np.stack(rows).astype("float32"), "iterations": int(optimizer.iterations)}
+
+
+add("optimizers", "loss_scale", loss_scale)
+
+
 def configs(keras: Any) -> Result:
     result: Result = {}
     for name in SLOTS:

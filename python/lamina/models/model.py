@@ -8,6 +8,7 @@ from typing import Any
 
 from lamina import serialization, structure
 from lamina.layers.base import Layer
+from lamina.layers.conversion import shapes_of
 from lamina.tensor import KerasTensor
 from lamina.trainer import Trainer
 
@@ -71,6 +72,11 @@ class Model(Trainer, Layer):
         self._infer((symbolic,), {})
 
     build.is_default = True  # type: ignore[attr-defined]
+
+    def _build_for(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super()._build_for(call, args, kwargs)
+        if not self._build_shapes:  # a file must tell them, so that loading can build the parts
+            self._build_shapes = {"input_shape": shapes_of(call.first(args, kwargs))}
 
     # Parts
 

@@ -116,29 +116,24 @@ def test_an_optimizer_written_in_ops() -> None:
     np.testing.assert_array_equal(model.get_weights()[0], np.full((3, 2), 0.25))
 
 
+@pytest.mark.filterwarnings("ignore:.*(nan|inf|finite)")
 def test_loss_scale_in_a_traced_step_undoes_bad_steps() -> None:
-    class Descent(lamina.Sequential):
-        def train_step(self, data: Any) -> dict[str, Any]:
-            self.optimizer.apply([data[0]], self.trainable_variables)
-            return {}
-
-    model = Descent([lamina.Input((2,)), lamina.layers.Dense(1, use_bias=False)])
+    model = lamina.Sequential([lamina.Input((2,)), lamina.layers.Dense(1, use_bias=False)])
     model.set_weights([np.array([[1.0], [-1.0]])])
     inner = lamina.optimizers.Adam(0.1)
     optimizer = lamina.optimizers.LossScaleOptimizer(inner, 8.0, 3)
     model.compile(optimizer, "mse")
 
-    def step(*gradient: float) -> list[np.ndarray]:
-        x = np.array(gradient, "float32")[:, None]
-        model.fit(x, x, batch_size=2, shuffle=False, verbose=0)
+    def step(x: float) -> list[np.ndarray]:
+        model.fit(np.full((2, 2), x), np.full((2, 1), -9.0), batch_size=2, verbose=0)
         return [model.get_weights()[0], *(v.numpy() for v in inner.variables)]
 
-    good = step(8.0, 8.0)
+    good = step(1.0)
     np.testing.assert_allclose(good[0], [[0.9], [-1.1]], rtol=1e-5)
-    for old, now in zip(good, step(8.0, np.inf), strict=True):
+    for old, now in zip(good, step(np.inf), strict=True):
         np.testing.assert_array_equal(now, old)
     assert float(optimizer.scale_loss(1.0)) == 4.0
-    assert (step(4.0, 4.0)[0] < good[0]).all()
+    assert (step(1.0)[0] < good[0]).all()
     again = lamina.optimizers.deserialize(lamina.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
 

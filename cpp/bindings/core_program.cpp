@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include "convert.h"
 #include "lamina/epoch.h"
 #include "lamina/python_call.h"
 
 namespace lamina::python {
+
 std::vector<const void*> pointers_of(const Graph& g, const std::vector<py::array>& arrays) {
   if (arrays.size() != g.inputs.size())
     throw Error("the graph takes " + std::to_string(g.inputs.size()) + " inputs, got " +
@@ -84,7 +87,51 @@ bool call_hook(const py::object& hook, std::int64_t batch) {
   return answer.is_none() || answer.cast<bool>();
 }
 
+// What the runner relies on: it copies rows without looking.
+void check_memory(const py::array& a, const Spec& spec, std::int64_t batch, std::int64_t rows,
+                  const std::string& what) {
+  if (spec.shape.empty() || spec.shape[0] != batch)
+    throw ShapeError("run_epoch: " + what + " is " + to_string(spec) + ", not of " +
+                     std::to_string(batch) + " rows");
+  const auto row_bytes = static_cast<std::int64_t>(byte_size(spec)) / batch;
+  if ((a.flags() & py::array::c_style) == 0 || a.nbytes() < rows * row_bytes)
+    throw ShapeError("run_epoch: the array of " + what + " must be C-contiguous and hold " +
+                     std::to_string(rows) + " rows of " + to_string(spec));
+}
+
+void check_program(const PyEpoch& e, const Program& program, std::int64_t batch) {
+  const Graph& g = program.graph();
+  if (e.columns.size() != g.inputs.size() || e.sinks.size() > g.outputs.size())
+    throw Error("run_epoch: the program has " + std::to_string(g.inputs.size()) + " inputs and " +
+                std::to_string(g.outputs.size()) + " outputs, got " +
+                std::to_string(e.columns.size()) + " columns and " +
+                std::to_string(e.sinks.size()) + " sinks");
+  for (std::size_t i = 0; i < e.columns.size(); ++i)
+    check_memory(e.columns[i], g.values[g.inputs[i]].spec, batch, e.rows,
+                 "input " + std::to_string(i));
+  const std::int64_t most =
+      e.last_batch < 0 || e.last_batch > e.rows / e.batch ? e.rows : e.last_batch * e.batch;
+  for (std::size_t i = 0; i < e.sinks.size(); ++i)
+    if (e.sinks[i])
+      check_memory(*e.sinks[i], g.values[g.outputs[i]].spec, batch, most,
+                   "output " + std::to_string(i));
+}
+
+void check_epoch(const PyEpoch& e) {
+  if (e.main == nullptr) throw Error("run_epoch: there is no program");
+  if (e.batch < 1 || e.rows < 0) throw Error("run_epoch: batch and rows must be positive");
+  if (e.rows >= e.batch) check_program(e, *e.main, e.batch);
+  if (e.rows % e.batch != 0 && e.tail != nullptr) check_program(e, *e.tail, e.rows % e.batch);
+  if (!e.order) return;
+  const std::int64_t* order = e.order->data();
+  const bool whole = e.order->size() >= e.rows &&
+                     std::all_of(order, order + e.rows,
+                                 [&](std::int64_t row) { return row >= 0 && row < e.rows; });
+  if (!whole) throw Error("run_epoch: order must hold the numbers of rows");
+}
+
 py::tuple epoch(const PyEpoch& e) {
+  check_epoch(e);
   EpochOptions o;
   o.rows = e.rows;
   o.batch = e.batch;

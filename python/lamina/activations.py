@@ -152,9 +152,7 @@ def serialize(activation: Activation) -> Any:
     name = getattr(activation, "__name__", None)
     if name is not None and _registry.objects.get(name) is activation:
         return name
-    config = serialization.serialize_keras_object(activation)
-    is_function = isinstance(config, dict) and config.get("class_name") == "function"
-    return config["registered_name"] if is_function else config
+    return serialization.serialize_keras_object(activation)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:

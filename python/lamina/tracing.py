@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.variable import Variable
 
 _ENGINE_DTYPES = frozenset(("float32", "float64", "int32", "int64", "uint8", "bool"))
+_ARRAY_DTYPES = frozenset(map(np.dtype, _ENGINE_DTYPES))
 # What an array of another dtype becomes.
 _NEAREST_DTYPE = {
     "float16": "float32", "int8": "int32", "int16": "int32", "uint16": "int32",
@@ -263,9 +264,9 @@ def convert(x: Any, dtype: str | None = None) -> Tensor:
     """
     if isinstance(x, Tensor):
         tensor = x
-    elif hasattr(x, "handle") and hasattr(
-        x, "value"
-    ):  # a Variable, known by its shape: lower floor
+    elif type(x) is np.ndarray and x.dtype in _ARRAY_DTYPES and x.flags.c_contiguous:
+        tensor = Tensor._of(_core.Tensor(x))
+    elif hasattr(x, "handle") and hasattr(x, "value"):  # a Variable: a class above this module
         tensor = x.value
     elif isinstance(x, KerasTensor):
         raise ValueError(
@@ -273,7 +274,7 @@ def convert(x: Any, dtype: str | None = None) -> Tensor:
             "lamina.ops functions."
         )
     elif isinstance(x, (list, tuple)) and any(
-        isinstance(item, Tensor) and item.is_symbolic for item in x
+        isinstance(item, Tensor) and item._tracer is not None for item in x
     ):
         tensor = _stack([convert(item) for item in x])
     else:

@@ -147,7 +147,8 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 for case, (kind, arguments) in ACTIVATIONS.items():
     layer(case, (3, 4), lambda k, t, n=kind, a=arguments: getattr(k.layers, n)(**a)(t))
-layer("softmax_where", (3, 4), lambda k, t: k.layers.Softmax()(t, mask=t > -0.5))
+layer("softmax_where", (3, 4), lambda k, t: k.layers.Flatten()(
+    k.layers.Softmax()(t, mask=t > -0.5)))  # fmt: skip
 
 # ---- Resizing
 RESIZING: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {

@@ -16,6 +16,7 @@ from lamina.layers.core import (
     Masking,
 )
 from lamina.layers.dot import Dot, dot
+from lamina.layers.gru import GRU, GRUCell
 from lamina.layers.lstm import LSTM, LSTMCell
 from lamina.layers.merging import (
     Add,
@@ -70,6 +71,7 @@ from lamina.layers.resizing import Cropping1D, Cropping2D, UpSampling1D, ZeroPad
 from lamina.layers.rnn import RNN
 from lamina.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from lamina.layers.spec import InputSpec
+from lamina.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
 Convolution1D = Conv1D
 Convolution2D = Conv2D
@@ -84,6 +86,7 @@ GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
     "ELU",
+    "GRU",
     "LSTM",
     "RNN",
     "Activation",
@@ -96,6 +99,7 @@ __all__ = [
     "AvgPool1D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -108,6 +112,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -149,9 +154,11 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "add",

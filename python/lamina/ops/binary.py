@@ -53,9 +53,10 @@ def divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     return apply("divide", *promote(x1, x2, floating=True))
 
 
+@symbolic_op
 def true_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Return x1 / x2 as a float."""
-    return divide(x1, x2)
+    """Return x1 / x2 as a float; the operator `/` is this function."""
+    return apply("divide", *promote(x1, x2, floating=True))
 
 
 @symbolic_op

@@ -108,12 +108,14 @@ def read_parts(
     problems: list[str] = []
     loads: list[Callable[[], None]] = []
     for inner_path, part in _parts(model, "", {id(one): one for one in objects_to_skip or ()}):
+        store = None
         try:
-            loads.append(_prepared(part, _Store(file, inner_path)))
+            store = _Store(file, inner_path)
+            loads.append(_prepared(part, store))
         except ValueError as error:
             if not _is_optimizer(part):
                 problems.append(str(error))
-            elif not skip_mismatch:
+            elif not skip_mismatch and not _never_ran(store):
                 warnings.warn(f"The optimizer's state was not loaded: {error}", stacklevel=4)
     if problems and not skip_mismatch:
         more = f"\n  ... and {len(problems) - 1} more." if len(problems) > 1 else ""
@@ -312,6 +314,14 @@ def _prepared(part: Any, store: _Store) -> Callable[[], None]:
     return load
 
 
+def _never_ran(store: _Store | None) -> bool:
+    """Whether a stored optimizer has no state: only the iteration 0 and perhaps the rate."""
+    if store is None or not 1 <= len(store) <= 2 or "0" not in store:
+        return False
+    iteration = store.dataset("0")
+    return iteration.shape == () and not iteration[()]
+
+
 def _own_variables(part: Any) -> list[Any]:
     if isinstance(part, LayerState):
         return [*part._own_trainable, *part._own_non_trainable]
@@ -338,4 +348,5 @@ def _checked_path(filepath: Any, function: str) -> str:
 
 
 def _is_empty(file: Any) -> bool:
-    return not len(file)
+    """Whether the file holds no array, as one of a model that was never built."""
+    return not file.visititems(lambda name, item: True if hasattr(item, "dtype") else None)

@@ -74,8 +74,22 @@ def test_probability_loss_fused_with_its_activation_equals_the_logit_form() -> N
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
 
 
+def test_ctc_names_the_shapes_it_cannot_take() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
+        lamina.losses.ctc(np.zeros((2, 3)), np.zeros((2, 3)))
+
+
+def test_ctc_of_more_labels_than_steps_is_infinite() -> None:
+    assert np.isinf(float(lamina.losses.ctc(np.array([[1, 2, 2]]), np.zeros((1, 3, 4)))[0]))
+
+
 def test_config_round_trip() -> None:
     loss = lamina.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1, name="mine")
     again = lamina.losses.deserialize(lamina.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
+    for name in ("Circle", "CTC"):
+        loss = getattr(lamina.losses, name)(reduction="sum")
+        again = lamina.losses.deserialize(lamina.losses.serialize(loss))
+        assert again.get_config() == loss.get_config()
+        assert lamina.losses.get(name.lower()) is getattr(lamina.losses, name.lower())
     assert lamina.losses.get("mse") is lamina.losses.mean_squared_error

@@ -9,6 +9,7 @@ import pytest
 
 import lamina
 from tests.conftest import check_golden, golden_names
+from tests.golden.metrics_cases import TABLE
 
 
 @pytest.mark.parametrize("name", golden_names("metrics"))
@@ -35,6 +36,12 @@ def test_typo_in_compile(typo: str, meant: str) -> None:
         ("AUC", dict(summation_method="median"), "median"),
         ("Precision", dict(thresholds=1.5), "1.5"),
         ("Recall", dict(thresholds=[-0.1]), "-0.1"),
+        ("IoU", dict(num_classes=3, target_class_ids=[3]), "target_class_ids"),
+        ("MeanIoU", dict(num_classes=0), "num_classes"),
+        ("BinaryIoU", dict(threshold=1.5), "threshold"),
+        ("FBetaScore", dict(beta=-1.0), "beta"),
+        ("FBetaScore", dict(threshold=1.5), "threshold"),
+        ("F1Score", dict(average="median"), "average"),
     ],
 )
 def test_bad_arguments(name: str, kwargs: dict[str, Any], word: str) -> None:
@@ -42,10 +49,24 @@ def test_bad_arguments(name: str, kwargs: dict[str, Any], word: str) -> None:
         getattr(lamina.metrics, name)(**kwargs)
 
 
-def test_config_round_trip() -> None:
-    metric = lamina.metrics.AUC(num_thresholds=20, curve="PR", name="area")
+@pytest.mark.parametrize("key", TABLE)
+def test_config_round_trip(key: str) -> None:
+    name, kwargs, _ = TABLE[key]
+    metric = getattr(lamina.metrics, name)(**kwargs)
     again = lamina.metrics.deserialize(lamina.metrics.serialize(metric))
     assert again.get_config() == metric.get_config()
+
+
+@pytest.mark.parametrize("name", ["R2Score", "F1Score", "OneHotMeanIoU"])
+def test_in_compile_as_by_hand(name: str) -> None:
+    kwargs = dict(num_classes=3) if name == "OneHotMeanIoU" else {}
+    x = np.random.RandomState(0).normal(size=(10, 4)).astype("float32")
+    y = np.eye(3, dtype="float32")[np.arange(10) % 3]
+    model = lamina.Sequential([lamina.Input((4,)), lamina.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[getattr(lamina.metrics, name)(**kwargs, name="m")])
+    measured = model.evaluate(x, y, batch_size=4, return_dict=True, verbose=0)["m"]
+    by_hand = getattr(lamina.metrics, name)(**kwargs)(y, model.predict(x, verbose=0))
+    np.testing.assert_allclose(measured, np.asarray(by_hand), rtol=1e-5)
 
 
 def test_call_updates_and_returns_the_running_result() -> None:

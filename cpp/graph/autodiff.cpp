@@ -24,6 +24,7 @@ class Reverse {
   Reverse(Graph& graph, std::span<const ValueId> wrt)
       : graph_(graph),
         builder_(graph),
+        nodes_(graph.nodes.size()),
         depends_(dependents(graph, wrt)),
         gradient_(graph.values.size(), kNoValue) {}
 
@@ -35,7 +36,7 @@ class Reverse {
   }
 
   void run() {
-    for (std::size_t i = graph_.nodes.size(); i-- > 0;) visit(i);
+    for (std::size_t i = nodes_; i-- > 0;) visit(i);
   }
 
   ValueId of(ValueId id) const { return gradient_[id]; }
@@ -83,6 +84,7 @@ class Reverse {
 
   Graph& graph_;
   Builder builder_;
+  std::size_t nodes_;  // before any gradient was added
   std::vector<bool> depends_;
   std::vector<ValueId> gradient_;
 };

@@ -144,6 +144,8 @@ class ForwardPass {
       } else {
         cell_.forward_before(n, z, product, h);
       }
+    } else if (call_.reset_after) {
+      zero_row(z + kGruGates * n, n);  // an output holds no leftovers
     }
     if (call_.mask != nullptr) {
       output = slice.output + i * n;

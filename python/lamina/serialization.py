@@ -46,7 +46,7 @@ _FAMILIES = (
 class _State(threading.local):
     custom_objects: dict[str, Any]
     unsafe = False
-    shared: dict[int, Any] | None = None  # layers, or their numbers, while a file is made or read
+    shared: dict[Any, Any] | None = None  # layers, or their numbers, while a file is made or read
 
     def __init__(self) -> None:
         self.custom_objects = {}
@@ -342,6 +342,11 @@ def _deserialize(config: Any, module_objects: dict[str, Any] | None = None) -> A
     if special is not None:
         return special(config["config"])
     if config["class_name"] == "function":
+        if not isinstance(config["config"], str):
+            raise TypeError(
+                "deserialize_keras_object: Expected 'config' to be a non-null str for a function, "
+                f"got {short_repr(config['config'])}."
+            )
         return _find(config, config["config"], is_function=True, module_objects=module_objects)
     cls = _find(config, config["class_name"], is_function=False, module_objects=module_objects)
     if inspect.isfunction(cls):
@@ -351,11 +356,14 @@ def _deserialize(config: Any, module_objects: dict[str, Any] | None = None) -> A
 
 def _instantiate(cls: Any, config: dict[str, Any]) -> Any:
     if not hasattr(cls, "from_config"):
-        raise TypeError(f"deserialize_keras_object: class {cls.__name__} has no from_config().")
+        raise TypeError(
+            f"deserialize_keras_object: Unable to reconstruct an instance of {cls.__name__}: the "
+            "class has no from_config()."
+        )
     shared = config.get("shared_object_id") if _is_layer(cls) else None
     if _state.shared is not None and isinstance(_state.shared.get(shared), cls):
         return _state.shared[shared]
-    instance = cls.from_config(config["config"])
+    instance = _from_config(cls, config["config"])
     build_config = config.get("build_config")
     if build_config and hasattr(instance, "build_from_config"):
         instance.build_from_config(_deserialize(build_config))
@@ -367,11 +375,28 @@ def _instantiate(cls: Any, config: dict[str, Any]) -> Any:
     return instance
 
 
+def _from_config(cls: Any, config: Any) -> Any:
+    if not isinstance(config, dict):
+        raise TypeError(
+            f"deserialize_keras_object: Expected 'config' to be a dict for class {cls.__name__}, "
+            f"got {short_repr(config)}."
+        )
+    try:
+        return cls.from_config(config)
+    except TypeError as error:
+        if cls.__module__.startswith("lamina."):
+            raise
+        raise TypeError(
+            f"{cls.__name__}.from_config() failed: {error}. If its config holds layers or other "
+            "objects, make sure that they are explicitly deserialized in from_config()."
+        ) from error
+
+
 def _read_lambda(config: dict[str, Any]) -> Callable[..., Any]:
     if not _state.unsafe:
         raise ValueError(
-            "deserialize_keras_object: this config carries a Python lambda, that is, code. "
-            "Pass safe_mode=False if you trust where it comes from."
+            "deserialize_keras_object: this config carries a Python lambda, and loading it means "
+            "arbitrary code execution. Pass safe_mode=False if you trust where it comes from."
         )
     code = marshal.loads(base64.b64decode(config["code"]))
     defaults = _deserialize(config["defaults"])
@@ -409,13 +434,22 @@ def _find(
     config: dict[str, Any], name: str, *, is_function: bool, module_objects: dict[str, Any] | None
 ) -> Any:
     """Find the class or function a config names."""
-    for key in (config.get("registered_name"), name):
+    registered_name = config.get("registered_name")
+    for key in (registered_name, name):
         found = get_registered_object(key, module_objects=module_objects) if key else None
         if found is not None:
             return found
     module = config.get("module") or ""
     own = _own_function if is_function else _own_class
     found = own(module, name) if module.split(".")[0] in _OWN_ROOTS else None
+    if found is None and is_function:  # Keras 3.6 left the package out
+        named = [key for key in _objects_by_name if key.endswith(f">{name}")]
+        found = _objects_by_name[named[0]] if len(named) == 1 else None
+    elif found is not None and registered_name not in (None, "", "function", name):
+        raise ValueError(
+            f"The config names {name!r} and registered_name {registered_name!r}, which is not "
+            f"registered; {name!r} resolved to a Keras built-in, which has no such name."
+        )
     if found is None:
         kind = "function" if is_function else "class"
         raise TypeError(

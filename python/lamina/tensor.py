@@ -234,7 +234,9 @@ class KerasTensor(Operators):
         name: unique name of the place.
     """
 
-    __slots__ = ("shape", "dtype", "name", "sparse", "mask", "history", "__weakref__")
+    __slots__ = (
+        "shape", "dtype", "name", "sparse", "ragged", "mask", "history", "__weakref__",
+    )  # fmt: skip
     _counter = 0
 
     def __init__(
@@ -242,12 +244,14 @@ class KerasTensor(Operators):
         shape: Any,
         dtype: str = "float32",
         sparse: bool = False,
-        name: str | None = None,
+        ragged: bool = False,
         record_history: bool = True,
+        name: str | None = None,
     ) -> None:
         self.shape: Shape = tuple(None if d is None else int(d) for d in shape)
         self.dtype = str(dtype)
-        self.sparse = bool(sparse)
+        self.sparse = bool(sparse)  # kept for Keras's sake: the engine's tensors are dense
+        self.ragged = bool(ragged)
         if name is None:
             KerasTensor._counter += 1
             name = (
@@ -313,7 +317,7 @@ class KerasTensor(Operators):
     def __repr__(self) -> str:
         return (
             f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, "
-            f"ragged=False, name={self.name}>"
+            f"ragged={self.ragged}, name={self.name}>"
         )
 
 

@@ -180,6 +180,6 @@ layer("dot_axes", (3, 4), lambda k, t: k.layers.Dot(axes=(1, -2), normalize=True
 layer("dot_other_ranks", (2, 3, 4), lambda k, t: k.layers.Dot(axes=(3, 1))(
     [t, k.layers.Dense(4)(k.layers.Flatten()(t))]))  # fmt: skip
 layer("dot_rank4", (2, 3, 4), lambda k, t: k.layers.Dot(axes=(2, 2))(
-    [t, k.layers.Dense(2)(t)]))  # fmt: skip
+    [t, k.layers.Dense(2)(t)]), scale=0.2)  # fmt: skip
 layer("dot_function", (4,), lambda k, t: k.layers.dot([t, k.layers.Dense(4)(t)], axes=1))
 layer("alpha_dropout_none", (4,), lambda k, t: k.layers.AlphaDropout(0.0)(t))

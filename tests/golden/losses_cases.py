@@ -15,6 +15,11 @@ LOGITS = normal(6, 5, seed=4) * 3
 BINARY = integers(2, 6, 4, seed=5).astype("float32")
 UNIT = uniform(6, 4, seed=6)
 EDGES = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")  # probabilities that must be clipped
+SHARED_LABELS = np.array([0, 1, 0, 2, 1, 0], "int32")
+DIRECTIONS = normal(6, 4, seed=12)
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=-1, keepdims=True)
+PADDED_LABELS = np.array([[1, 2, 0], [3, 3, 4], [0, 0, 0], [4, 0, 0]], "int32")
+STEPS = normal(4, 7, 5, seed=13) * 2
 
 TABLE: dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = {
     "mse": ("MeanSquaredError", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
@@ -49,6 +54,27 @@ TABLE: dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = {
                           50 * LOGITS),
     "scce_rank3": ("SparseCategoricalCrossentropy", dict(from_logits=True),
                    integers(5, 2, 3, seed=2), LOGITS.reshape(2, 3, 5)),
+    "mape": ("MeanAbsolutePercentageError", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "msle": ("MeanSquaredLogarithmicError", {}, UNIT, UNIT[::-1].copy()),
+    "huber": ("Huber", dict(delta=0.7), normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "log_cosh": ("LogCosh", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "hinge": ("Hinge", {}, BINARY, normal(6, 4, seed=9)),
+    "squared_hinge": ("SquaredHinge", {}, 2 * BINARY - 1, normal(6, 4, seed=9)),
+    "categorical_hinge": ("CategoricalHinge", {}, one_hot(LABELS, 5), PROBABILITIES),
+    "kld": ("KLDivergence", {}, PROBABILITIES[::-1].copy(), PROBABILITIES),
+    "poisson": ("Poisson", {}, UNIT, UNIT[::-1].copy()),
+    "cosine": ("CosineSimilarity", {}, normal(6, 4, seed=8), normal(6, 4, seed=9)),
+    "focal": ("BinaryFocalCrossentropy", dict(apply_class_balancing=True, gamma=1.5), BINARY,
+              UNIT),
+    "categorical_focal": ("CategoricalFocalCrossentropy", dict(alpha=0.4, gamma=1.5),
+                          one_hot(LABELS, 5), PROBABILITIES),
+    "generalized": ("CategoricalGeneralizedCrossEntropy", dict(q=0.6), LABELS, PROBABILITIES),
+    "dice": ("Dice", dict(axis=(1,)), BINARY, UNIT),
+    "tversky": ("Tversky", dict(alpha=0.3, beta=0.6, axis=(1,)), BINARY, UNIT),
+    "circle": ("Circle", dict(gamma=8.0), SHARED_LABELS, DIRECTIONS),
+    "circle_args": ("Circle", dict(gamma=5.0, margin=0.1, remove_diagonal=False),
+                    SHARED_LABELS[:, None], DIRECTIONS),
+    "ctc": ("CTC", {}, PADDED_LABELS, STEPS),
     "scce_ignore_class": ("SparseCategoricalCrossentropy", dict(ignore_class=1), LABELS,
                           PROBABILITIES),
 }  # fmt: skip
@@ -56,7 +82,8 @@ TABLE: dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = {
 
 def loss_case(key: str) -> None:
     name, kwargs, y_true, y_pred = TABLE[key]
-    rank = 3 if y_pred.ndim == 3 else 2  # a weight a row, whatever the rank of the row's loss
+    # A weight a row, whatever the rank of the row's loss.
+    rank = 3 if y_pred.ndim == 3 and name != "CTC" else 2
     weights = uniform(len(y_true), *[1] * (rank - 2), seed=11, low=0.1, high=2.0)
 
     def run(keras: Any) -> Result:
@@ -93,9 +120,28 @@ def functions(keras: Any) -> Result:
 add("losses", "functions", functions)
 
 
+def in_fit(keras: Any) -> Result:
+    """Weights after three steps, which follow from the gradients."""
+    tables = {"Circle": (dict(gamma=8.0), SHARED_LABELS, DIRECTIONS),
+              "CTC": ({}, PADDED_LABELS, STEPS)}  # fmt: skip
+    result: Result = {}
+    for name, (kwargs, y, x) in tables.items():
+        size = x.shape[-1]
+        model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(size)])
+        model.set_weights([normal(size, size, seed=3), normal(size, seed=4) / 4])
+        model.compile(keras.optimizers.SGD(0.01), getattr(keras.losses, name)(**kwargs))
+        model.fit(x, y, batch_size=len(x), epochs=3, shuffle=False, verbose=0)
+        result[name] = np.concatenate([w.ravel() for w in model.get_weights()])
+    return result
+
+
+add("losses", "in_fit", in_fit, rtol=1e-4, atol=1e-5)
+
+
 def configs(keras: Any) -> Result:
     classes = ("MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy",
-               "CategoricalCrossentropy", "SparseCategoricalCrossentropy")  # fmt: skip
+               "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "Circle",
+               "CTC")  # fmt: skip
     return {name: getattr(keras.losses, name)().get_config() for name in classes}
 
 

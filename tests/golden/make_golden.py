@@ -18,7 +18,7 @@ from tests.golden import cases  # noqa: E402
 
 FAMILIES = (
     "ops", "activations", "initializers", "regularizers", "losses", "metrics", "optimizers",
-    "layers", "recurrent_attention", "models", "summary", "fit", "weights", "saving",
+    "layers", "layers_more", "recurrent_attention", "models", "summary", "fit", "weights", "saving",
 )  # fmt: skip
 
 

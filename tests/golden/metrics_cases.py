@@ -28,6 +28,8 @@ def batches(kind: str) -> list[Batch]:
             "onehot": lambda y=labels, p=scores: (one_hot(y, 4), p),
             "sparse": lambda y=labels, p=scores: (y, p),
             "sparse_column": lambda y=labels, p=scores: (y[:, None], p),
+            "pixels": lambda n=n, s=seed: (integers(3, n, 3, seed=s),
+                                           integers(3, n, 3, seed=s + 10)),
             "perfect": lambda y=labels: (one_hot(y, 4), one_hot(y, 4)),
             "ties": lambda y=labels, n=n: (one_hot(y, 4), np.full((n, 4), 0.25, "float32")),
         }[kind]())  # fmt: skip
@@ -60,6 +62,52 @@ TABLE: dict[str, tuple[str, dict[str, Any], str]] = {
     "auc_multilabel": ("AUC", dict(multi_label=True, num_labels=4), "multilabel"),
     "auc_flattened": ("AUC", {}, "multilabel"),
     "auc_thresholds": ("AUC", dict(thresholds=[0.25, 0.5, 0.75]), "binary"),
+    "iou": ("IoU", dict(num_classes=4, target_class_ids=[0, 2]), "pixels"),
+    "iou_float": ("IoU", dict(num_classes=3, target_class_ids=[1], dtype="float32"), "pixels"),
+    "iou_scores": (
+        "IoU",
+        dict(num_classes=4, target_class_ids=[0, 3], sparse_y_pred=False),
+        "sparse",
+    ),
+    "mean_iou": ("MeanIoU", dict(num_classes=3, dtype="float32"), "pixels"),
+    "mean_iou_ignore": ("MeanIoU", dict(num_classes=3, ignore_class=1), "pixels"),
+    "one_hot_iou": (
+        "OneHotIoU",
+        dict(num_classes=4, target_class_ids=[0, 1], dtype="float32"),
+        "onehot",
+    ),
+    "one_hot_mean_iou": ("OneHotMeanIoU", dict(num_classes=4, dtype="float32"), "onehot"),
+    "binary_iou": ("BinaryIoU", dict(dtype="float32"), "multilabel"),
+    "binary_iou_threshold": ("BinaryIoU", dict(target_class_ids=[1], threshold=0.3), "binary"),
+    "fbeta": ("FBetaScore", dict(beta=2.0), "onehot"),
+    "fbeta_threshold": ("FBetaScore", dict(beta=0.5, threshold=0.4), "multilabel"),
+    "fbeta_micro": ("FBetaScore", dict(average="micro", threshold=0.4), "multilabel"),
+    "f1_macro": ("F1Score", dict(average="macro"), "onehot"),
+    "f1_weighted": ("F1Score", dict(average="weighted"), "ties"),
+    "r2": ("R2Score", {}, "real"),
+    "r2_weighted": ("R2Score", dict(class_aggregation="variance_weighted_average"), "real"),
+    "r2_each_adjusted": ("R2Score", dict(class_aggregation=None, num_regressors=2), "real"),
+    "sensitivity": ("SensitivityAtSpecificity", dict(specificity=0.4), "binary"),
+    "specificity": ("SpecificityAtSensitivity", dict(sensitivity=0.4, num_thresholds=20), "binary"),
+    "precision_at_recall": ("PrecisionAtRecall", dict(recall=0.6), "multilabel"),
+    "recall_at_precision": ("RecallAtPrecision", dict(precision=0.5), "binary"),
+    "top_k": ("TopKCategoricalAccuracy", dict(k=2), "onehot"),
+    "sparse_top_k": ("SparseTopKCategoricalAccuracy", dict(k=2), "sparse"),
+    "false_negatives": ("FalseNegatives", dict(thresholds=[0.3, 0.6]), "multilabel"),
+    "false_positives": ("FalsePositives", {}, "multilabel"),
+    "true_negatives": ("TrueNegatives", {}, "binary"),
+    "true_positives": ("TruePositives", {}, "multilabel"),
+    "cosine": ("CosineSimilarity", {}, "real"),
+    "pearson": ("PearsonCorrelation", {}, "real"),
+    "concordance": ("ConcordanceCorrelation", {}, "real"),
+    "kld": ("KLDivergence", {}, "onehot"),
+    "poisson": ("Poisson", {}, "multilabel"),
+    "log_cosh": ("LogCoshError", {}, "real"),
+    "hinge": ("Hinge", {}, "multilabel"),
+    "squared_hinge": ("SquaredHinge", {}, "multilabel"),
+    "categorical_hinge": ("CategoricalHinge", {}, "onehot"),
+    "mape": ("MeanAbsolutePercentageError", {}, "real"),
+    "msle": ("MeanSquaredLogarithmicError", {}, "multilabel"),
     "mse": ("MeanSquaredError", {}, "real"),
     "rmse": ("RootMeanSquaredError", {}, "real"),
     "mae": ("MeanAbsoluteError", {}, "real"),
@@ -76,9 +124,12 @@ def metric_case(key: str) -> None:
         result: Result = {}
         for weighted in (False, True):
             metric = getattr(keras.metrics, name)(**kwargs)
-            values = [as_numpy(metric.result())]
+            # F-scores have no result before the first update.
+            values = [] if "Score" in name else [as_numpy(metric.result())]
             for i, (y_true, y_pred) in enumerate(batches(kind)):
                 weights = uniform(len(y_true), seed=i + 20, low=0.1, high=2.0)
+                if kind == "pixels" or name == "BinaryIoU":
+                    weights = np.broadcast_to(weights[:, None], y_true.shape)
                 metric.update_state(y_true, y_pred, *([weights] if weighted else []))
                 values.append(as_numpy(metric.result()))
             result["weighted" if weighted else "plain"] = np.stack(values).astype("float32")
@@ -107,3 +158,15 @@ def averages(keras: Any) -> Result:
 
 
 add("metrics", "averages", averages)
+
+
+def configs(keras: Any) -> Result:
+    result: Result = {}
+    for key in TABLE:
+        name, kwargs, _ = TABLE[key]
+        config = getattr(keras.metrics, name)(**kwargs, name=key).get_config()
+        result[key] = {k: v for k, v in config.items() if k not in ("fn", "y_true", "y_pred")}
+    return result
+
+
+add("metrics", "configs", configs)

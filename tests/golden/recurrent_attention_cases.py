@@ -56,9 +56,9 @@ MASKED = np.array(
 )
 
 
-def masked(name: str, build: Build) -> None:
+def masked(name: str, build: Build, rows: int = len(MASKED)) -> None:
     layer(name, [(5,)], lambda k, t: build(k, k.layers.Embedding(9, 3, mask_zero=True)(t)),
-          x=MASKED, pre=False)  # fmt: skip
+          x=MASKED[:rows], pre=False)  # fmt: skip
 
 
 # ---- GRU
@@ -96,14 +96,23 @@ for mode in ("concat", "sum", "mul", "ave", None):
     layer(f"bidirectional_sequences_state_{mode}", [(5, 3)], lambda k, t, m=mode:
           k.layers.Bidirectional(k.layers.GRU(2, return_sequences=True, return_state=True),
                                  merge_mode=m, name="bi")(t))  # fmt: skip
-    masked(f"bidirectional_mask_{mode}", lambda k, t, m=mode:
-           k.layers.Bidirectional(k.layers.LSTM(2, return_sequences=True), merge_mode=m)(t))
+    masked(
+        f"bidirectional_mask_{mode}",
+        lambda k, t, m=mode: k.layers.Bidirectional(
+            k.layers.LSTM(2, return_sequences=True), merge_mode=m
+        )(t),
+    )
 masked("bidirectional_mask_stacked", lambda k, t: k.layers.Bidirectional(k.layers.SimpleRNN(2))(
     k.layers.Bidirectional(k.layers.GRU(2, return_sequences=True))(t)))  # fmt: skip
 layer("bidirectional_other_backward", [(5, 3)], lambda k, t: k.layers.Bidirectional(
-    k.layers.LSTM(2), backward_layer=k.layers.GRU(3, go_backwards=True))(t))  # fmt: skip
-layer("bidirectional_initial_state", [(5, 3)], lambda k, t: k.layers.Bidirectional(
-    k.layers.GRU(2))(t, initial_state=[k.layers.Dense(2)(t[:, 0]), k.layers.Dense(2)(t[:, 1])]))
+    k.layers.LSTM(2), backward_layer=k.layers.GRU(2, go_backwards=True))(t))  # fmt: skip
+layer(
+    "bidirectional_initial_state",
+    [(5, 3)],
+    lambda k, t: k.layers.Bidirectional(k.layers.GRU(2))(
+        t, initial_state=[k.layers.Dense(2)(t[:, 0]), k.layers.Dense(2)(t[:, 1])]
+    ),
+)
 
 # ---- TimeDistributed
 layer("time_distributed_dense", [(4, 3)], lambda k, t: k.layers.TimeDistributed(
@@ -118,3 +127,64 @@ masked("time_distributed_mask", lambda k, t: k.layers.GRU(2)(
     k.layers.TimeDistributed(k.layers.Dense(2))(t)))  # fmt: skip
 layer("time_distributed_model", [(4, 3)], lambda k, t: k.layers.TimeDistributed(
     k.Sequential([k.layers.Dense(4, activation="relu"), k.layers.Dense(2)]))(t))  # fmt: skip
+
+# ---- EinsumDense
+EINSUM: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "dense": ((6,), dict(equation="ab,bc->ac", output_shape=4, bias_axes="c")),
+    "heads": ((4, 6), dict(equation="abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de")),
+    "ellipsis_left": ((4, 6), dict(equation="...x,xy->...y", output_shape=4, bias_axes="y",
+                                   activation="relu")),
+    "ellipsis_right": ((6, 3), dict(equation="ab...,bc->ac...", output_shape=5, bias_axes="c")),
+    "bias_of_two_axes": ((4, 6), dict(equation="abc,cd->abd", output_shape=(4, 5),
+                                      bias_axes="bd", kernel_regularizer="l2")),
+    "two_summed": ((4, 6), dict(equation="abc,bcd->ad", output_shape=3)),
+}  # fmt: skip
+for case_name, (case_shape, arguments) in EINSUM.items():
+    layer(f"einsum_dense_{case_name}", [case_shape], lambda k, t, a=arguments:
+          k.layers.EinsumDense(**a)(t))  # fmt: skip
+
+# ---- MultiHeadAttention
+HEADS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}),
+    "sizes": (dict(value_dim=4, output_shape=(5, 2), use_bias=False), {}),
+    "gate": (dict(use_gate=True, value_dim=4, output_shape=5), {}),
+    "scores": ({}, dict(return_attention_scores=True)),
+    "causal": ({}, dict(use_causal_mask=True)),
+    "window": (dict(sliding_window=2), {}),
+    "window_causal": (dict(sliding_window=2), dict(use_causal_mask=True)),
+    "given_mask": ({}, dict(attention_mask=np.array([[[1, 0, 1, 0], [0, 1, 1, 1]] * 2] * 3,
+                                                    dtype=bool))),
+    "mask_of_heads": ({}, dict(attention_mask=np.array(
+        [[[[1, 0, 1, 0]] * 4, [[0, 1, 1, 1]] * 4]] * 3, dtype=bool))),
+}  # fmt: skip
+for case_name, (arguments, call_arguments) in HEADS.items():
+    layer(f"mha_{case_name}", [(4, 6)], lambda k, t, a=arguments, c=call_arguments:
+          k.layers.MultiHeadAttention(2, 3, **a)(t, t, **c))  # fmt: skip
+layer("mha_cross", [(4, 6), (5, 3)], lambda k, q, v: k.layers.MultiHeadAttention(
+    3, 4, name="heads")(q, v))  # fmt: skip
+layer("mha_key", [(4, 6), (5, 3), (5, 2)], lambda k, q, v, key: k.layers.MultiHeadAttention(
+    2, 4)(q, v, key, return_attention_scores=True))  # fmt: skip
+for axes in (1, 2, (1, 2)):
+    layer(f"mha_axes_{axes}", [(3, 4, 5)], lambda k, t, a=axes: k.layers.MultiHeadAttention(
+        2, 3, attention_axes=a)(t, t, return_attention_scores=True))  # fmt: skip
+masked("mha_mask", lambda k, t: k.layers.GRU(2)(k.layers.MultiHeadAttention(2, 3)(t, t)), rows=4)
+
+# ---- Attention, AdditiveAttention
+SINGLE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "dot": ("Attention", {}, {}),
+    "dot_scale": ("Attention", dict(use_scale=True), dict(return_attention_scores=True)),
+    "concat": ("Attention", dict(score_mode="concat"), {}),
+    "concat_scale": ("Attention", dict(score_mode="concat", use_scale=True), {}),
+    "causal": ("Attention", {}, dict(use_causal_mask=True)),
+    "additive": ("AdditiveAttention", {}, dict(return_attention_scores=True)),
+    "additive_plain": ("AdditiveAttention", dict(use_scale=False), {}),
+    "additive_causal": ("AdditiveAttention", {}, dict(use_causal_mask=True)),
+}
+for case_name, (kind, arguments, call_arguments) in SINGLE.items():
+    layer(f"attention_{case_name}", [(4, 3), (4, 3)], lambda k, q, v, n=kind, a=arguments,
+          c=call_arguments: getattr(k.layers, n)(**a)([q, v], **c))  # fmt: skip
+layer("attention_key", [(4, 3), (5, 2), (5, 3)], lambda k, q, v, key:
+      k.layers.Attention()([q, v, key]))  # fmt: skip
+for kind in ("Attention", "AdditiveAttention"):
+    masked(f"attention_mask_{kind}", lambda k, t, n=kind: k.layers.GRU(2)(
+        getattr(k.layers, n)()([t, t])), rows=4)  # fmt: skip

@@ -52,9 +52,7 @@ def test_explicit_mask_repeats_output_and_state() -> None:
 
 @both_ways
 def test_chunks_with_carried_state_equal_the_whole_bitwise(reset_after: bool) -> None:
-    layer = lamina.layers.GRU(
-        4, return_sequences=True, return_state=True, reset_after=reset_after
-    )
+    layer = lamina.layers.GRU(4, return_sequences=True, return_state=True, reset_after=reset_after)
     x = sequences(3, 6, 2)
     whole = np.asarray(layer(x)[0])
     first, *state = layer(x[:, :2])

@@ -2,6 +2,7 @@
 
 from lamina.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from lamina.layers.alpha_dropout import AlphaDropout
+from lamina.layers.attention import AdditiveAttention, Attention
 from lamina.layers.base import Layer
 from lamina.layers.batch_normalization import BatchNormalization
 from lamina.layers.conv import Conv1D, Conv2D
@@ -16,6 +17,7 @@ from lamina.layers.core import (
     Masking,
 )
 from lamina.layers.dot import Dot, dot
+from lamina.layers.einsum_dense import EinsumDense
 from lamina.layers.gru import GRU, GRUCell
 from lamina.layers.lstm import LSTM, LSTMCell
 from lamina.layers.merging import (
@@ -34,6 +36,7 @@ from lamina.layers.merging import (
     multiply,
     subtract,
 )
+from lamina.layers.multi_head_attention import MultiHeadAttention
 from lamina.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
@@ -92,7 +95,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -110,6 +115,7 @@ __all__ = [
     "Dense",
     "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GRUCell",
@@ -140,6 +146,7 @@ __all__ = [
     "MaxPooling2D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "Permute",

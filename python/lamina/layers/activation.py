@@ -5,15 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from lamina import activations, initializers, ops, regularizers
 from lamina import constraints as weight_constraints
-from lamina.layers.axes import AXES
+from lamina.layers.axes import AXES, AxisList
 from lamina.layers.base import Layer
-from lamina.layers.building import stack_level_of_user
+from lamina.layers.building import is_default_build, stack_level_of_user
 from lamina.layers.spec import InputSpec
-from lamina.validation import Either, Integer, Real, Sizes
+from lamina.validation import Either, Integer, Real
 
 
 class BaseActivation(Layer):
@@ -22,7 +20,7 @@ class BaseActivation(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return tuple(input_shape)
@@ -141,7 +139,7 @@ class PReLU(Layer):
     Input and output shape: any. Weights: alpha, of the shape of a row, 1 on shared axes.
     """
 
-    constraints = {"shared_axes": Either(Sizes(), Integer(min=1), optional=True)}
+    constraints = {"shared_axes": Either(Integer(min=1), AxisList(min=1), optional=True)}
 
     def __init__(
         self,
@@ -156,14 +154,14 @@ class PReLU(Layer):
         self.alpha_regularizer = self.resolved(regularizers.get, alpha_regularizer)
         self.alpha_constraint = self.resolved(weight_constraints.get, alpha_constraint)
         shared = self.validated(shared_axes=shared_axes)
-        self.shared_axes = shared if shared is None else list(np.atleast_1d(shared).tolist())
+        self.shared_axes = [shared] if isinstance(shared, int) else shared
         self.supports_masking = True
         self.alpha: Any = None
 
     def build(self, input_shape: Any) -> None:
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
-            if not 1 <= axis <= len(shape):
+            if axis > len(shape):
                 raise ValueError(
                     f"{self.name} (PReLU): shared_axes {self.shared_axes} must lie from 1 to "
                     f"{len(shape)} for input shape {tuple(input_shape)}."

@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import ops, random
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.validation import Integer, Real, Sizes
 
 _SELU_LIMIT = -1.0507009873554805 * 1.6732632423543772  # selu of minus infinity
@@ -43,7 +44,7 @@ class AlphaDropout(Layer):
         )
         self.seed_generator = random.SeedGenerator(seed) if self.rate > 0 else None
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:

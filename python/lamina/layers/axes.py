@@ -7,19 +7,22 @@ from typing import Any
 from lamina.validation import Constraint, Either, Integer
 
 
-class _AxisList(Constraint):
-    """At least one integer."""
+class AxisList(Constraint):
+    """At least one integer, each not less than `min`."""
+
+    def __init__(self, min: int | None = None) -> None:
+        self.item = Integer(min=min)
 
     def accept(self, value: Any) -> list[int]:
         if not isinstance(value, (list, tuple)) or not value:
             raise ValueError
-        return [Integer().accept(item) for item in value]
+        return [self.item.accept(item) for item in value]
 
     def describe(self) -> str:
-        return "a tuple of integers"
+        return "a tuple of them"
 
 
-AXES = Either(Integer(), _AxisList())
+AXES = Either(Integer(), AxisList())
 
 
 def axis_positions(axis: int | list[int], rank: int, layer: Any) -> list[int]:

@@ -89,6 +89,8 @@ class BatchNormalization(BaseNormalization):
                 "the whole batch here."
             )
         self.renorm_clipping = _checked_clipping(renorm_clipping)
+        if self.renorm and self.renorm_clipping is None:
+            self.renorm_clipping = {}
         self._take_affine(
             epsilon=epsilon,
             center=center,

@@ -10,7 +10,7 @@ from typing import Any
 from lamina import activations, initializers, ops, regularizers, serialization, tracing
 from lamina import constraints as weight_constraints
 from lamina.layers.base import Layer
-from lamina.layers.building import stack_level_of_user
+from lamina.layers.building import is_default_build, stack_level_of_user
 from lamina.layers.node import Node
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
@@ -263,7 +263,7 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.activation = self.resolved(activations.get, activation)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return self.activation(inputs)
@@ -395,7 +395,7 @@ class Lambda(Layer):
         self._output_shape = output_shape
         self.supports_masking = mask is not None
         self._accepted = set(inspect.signature(function).parameters)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         context = {"mask": mask, "training": training}
@@ -462,7 +462,7 @@ class Masking(Layer):
         super().__init__(**kwargs)
         self.mask_value = self.validated(mask_value=mask_value)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         del previous_mask
@@ -484,7 +484,7 @@ class Identity(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return inputs

@@ -8,6 +8,7 @@ from lamina import constraints as weight_constraints
 from lamina import initializers, ops, regularizers
 from lamina.layers.axes import AXES, axis_positions
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
 from lamina.validation import Boolean, Integer, Real
 
@@ -67,8 +68,9 @@ class BaseNormalization(Layer):
         size = input_shape[position]
         if size is None:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): the size of axis {position} must be known "
-                f"to make the weights. Got input shape {tuple(input_shape)}."
+                f"{self.name} ({type(self).__name__}): axis {position} of the input tensor should "
+                "have a defined dimension but the layer received an input with shape "
+                f"{tuple(input_shape)}."
             )
         return size
 
@@ -141,8 +143,7 @@ class LayerNormalization(BaseNormalization):
 
     def build(self, input_shape: Any) -> None:
         positions = axis_positions(self.axis, len(input_shape), self)
-        if isinstance(self.axis, list):
-            self.axis = sorted(self.axis)
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         if self.scale or self.center or self.rms_scaling:
             shape = tuple(self._known_size(input_shape, position) for position in positions)
             if self.rms_scaling:
@@ -229,11 +230,15 @@ class GroupNormalization(BaseNormalization):
         channels = self._known_size(input_shape, position)
         if self.groups == -1:
             self.groups = channels
-        if self.groups > channels or channels % self.groups:
+        if self.groups > channels:
             raise ValueError(
-                f"{self.name} (GroupNormalization): groups must divide the number of channels. "
-                f"Got groups={self.groups} for {channels} channels, input shape "
-                f"{tuple(input_shape)}."
+                f"{self.name} (GroupNormalization): groups={self.groups} cannot be more than the "
+                f"number of channels ({channels}). Input shape {tuple(input_shape)}."
+            )
+        if channels % self.groups:
+            raise ValueError(
+                f"{self.name} (GroupNormalization): groups={self.groups} must divide the number "
+                f"of channels ({channels}). Input shape {tuple(input_shape)}."
             )
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
         self._make_affine((channels,))
@@ -288,6 +293,7 @@ class RMSNormalization(Layer):
 
     def build(self, input_shape: Any) -> None:
         positions = axis_positions(self.axis, len(input_shape), self)
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         shape = tuple(input_shape[position] for position in positions)
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
 
@@ -319,7 +325,7 @@ class UnitNormalization(Layer):
         super().__init__(**kwargs)
         self.axis = self.validated(axis=axis)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         x = self._as_float(inputs)

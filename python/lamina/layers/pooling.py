@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import config, ops, tracing
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.layers.conv import channels_last, channels_restored, window_output_size
 from lamina.layers.spec import InputSpec
 from lamina.validation import Boolean, Integers, OneOf
@@ -43,7 +44,7 @@ class BasePooling(Layer):
         self.strides = strides or self.pool_size
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         images = channels_last(self._as_float(inputs), self.data_format)
@@ -193,7 +194,7 @@ class BaseGlobalPooling(Layer):
         data_format, self.keepdims = self.validated(data_format=data_format, keepdims=keepdims)
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     @property
     def _axes(self) -> tuple[int, ...]:

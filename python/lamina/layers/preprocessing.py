@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import tracing
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.validation import Real
 
 
@@ -26,7 +27,7 @@ class Rescaling(Layer):
         self.scale = scale if _is_vector(scale) else self.validated(scale=scale)
         self.offset = offset if _is_vector(offset) else self.validated(offset=offset)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         scale = tracing.convert(self.scale, self.compute_dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import config, random, regularizers
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
 from lamina.validation import Integer, OneOf, Real, Sizes
 
@@ -38,7 +39,7 @@ class Dropout(Layer):
         )
         self.seed_generator = random.SeedGenerator(seed) if self.rate > 0 else None
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:
@@ -161,7 +162,7 @@ class GaussianNoise(Layer):
         self.stddev, self.seed = self.validated(stddev=stddev, seed=seed)
         self.seed_generator = random.SeedGenerator(seed) if self.stddev > 0 else None
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.stddev == 0:
@@ -195,7 +196,7 @@ class GaussianDropout(Layer):
         self.rate, self.seed = self.validated(rate=rate, seed=seed)
         self.seed_generator = random.SeedGenerator(seed) if self.rate > 0 else None
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:
@@ -232,7 +233,7 @@ class ActivityRegularization(Layer):
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.l1, self.l2 = self.validated(l1=l1, l2=l2)
         self.supports_masking = True
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return inputs

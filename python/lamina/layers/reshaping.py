@@ -7,6 +7,7 @@ from typing import Any
 
 from lamina import config, ops
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
 from lamina.validation import Integer, Integers, OneOf, Sizes
@@ -37,7 +38,7 @@ class Flatten(Layer):
         data_format = self.validated(data_format=data_format)
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(min_ndim=1)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         rank = len(inputs.shape)
@@ -78,7 +79,7 @@ class Reshape(Layer):
             raise ValueError(
                 f"Reshape: target_shape must have at most one -1. Got {self.target_shape}."
             )
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return _reshaped(inputs, self.compute_output_shape(inputs.shape)[1:])
@@ -123,7 +124,7 @@ class Permute(Layer):
                 f"Permute: dims must be a permutation of 1 to {len(self.dims)}. Got {self.dims}."
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return ops.transpose(inputs, (0, *self.dims))
@@ -153,7 +154,7 @@ class RepeatVector(Layer):
         super().__init__(**kwargs)
         self.n = self.validated(n=n)
         self.input_spec = InputSpec(ndim=2)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return ops.repeat(ops.expand_dims(inputs, axis=1), self.n, axis=1)
@@ -198,7 +199,7 @@ class UpSampling2D(Layer):
         )
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     @property
     def _first_axis(self) -> int:
@@ -245,7 +246,7 @@ class ZeroPadding2D(Layer):
         self.data_format = data_format or config.image_data_format()
         self.padding = _sides(padding)
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     @property
     def _axis_padding(self) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lamina import config, ops
 from lamina.layers.base import Layer
+from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
 from lamina.validation import Constraint, Integer, Integers, OneOf
 
@@ -53,8 +54,9 @@ class BaseCropping(Layer):
                 continue
             if begin + end >= size:
                 raise ValueError(
-                    f"{self.name} ({type(self).__name__}): cropping {begin} and {end} leaves "
-                    f"nothing of axis {axis}, which has size {size}. Input shape "
+                    f"{self.name} ({type(self).__name__}): Values in `cropping` argument should be "
+                    "smaller than the corresponding spatial dimension of the input. Cropping "
+                    f"{begin} and {end} leaves nothing of axis {axis} in input shape "
                     f"{tuple(input_shape)}."
                 )
             shape[axis] = size - begin - end
@@ -76,7 +78,7 @@ class Cropping1D(BaseCropping):
         super().__init__(**kwargs)
         self.cropping = self.validated(cropping=cropping)
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def _cuts(self) -> dict[int, tuple[int, int]]:
         return {1: self.cropping}
@@ -104,7 +106,7 @@ class Cropping2D(BaseCropping):
         self.cropping, data_format = self.validated(cropping=cropping, data_format=data_format)
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def _cuts(self) -> dict[int, tuple[int, int]]:
         return dict(enumerate(self.cropping, _first_space_axis(self.data_format)))
@@ -130,7 +132,7 @@ class ZeroPadding1D(Layer):
         self.padding, data_format = self.validated(padding=padding, data_format=data_format)
         self.data_format = data_format or config.image_data_format()
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         pairs = [(0, 0)] * 3
@@ -162,7 +164,7 @@ class UpSampling1D(Layer):
         super().__init__(**kwargs)
         self.size = self.validated(size=size)
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self.built = is_default_build(type(self).build)
 
     def call(self, inputs: Any) -> Any:
         return ops.repeat(inputs, self.size, axis=1)

@@ -8,7 +8,6 @@ from lamina import ops, serialization
 from lamina.layers.base import Layer
 from lamina.layers.core import Lambda
 from lamina.layers.signature import call_signature
-from lamina.layers.spec import InputSpec
 from lamina.validation import OneOf
 
 
@@ -120,7 +119,9 @@ class TimeDistributed(Wrapper):
         from lamina.models.sequential import Sequential
 
         def is_known(layer: Layer) -> bool:
-            if not (type(layer).__module__.startswith("lamina.layers.") or type(layer) is Sequential):
+            if not (
+                type(layer).__module__.startswith("lamina.layers.") or type(layer) is Sequential
+            ):
                 return False
             if isinstance(layer, Lambda) or layer._own_non_trainable:
                 return False
@@ -148,6 +149,7 @@ class Bidirectional(Layer):
     """
 
     constraints = {"merge_mode": OneOf("concat", "sum", "mul", "ave", optional=True)}
+    _not_children = frozenset(("_init_arguments",))  # the layer that was copied is no part of it
 
     def __init__(
         self,

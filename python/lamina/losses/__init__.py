@@ -9,12 +9,14 @@ from typing import Any
 from lamina import serialization
 from lamina.losses.base import Loss, LossFunctionWrapper
 from lamina.losses.classes import (
+    CTC,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
     CategoricalHinge,
+    Circle,
     CosineSimilarity,
     Dice,
     Hinge,
@@ -52,17 +54,20 @@ from lamina.losses.functions import (
     squared_hinge,
     tversky,
 )
+from lamina.losses.sequences import circle, ctc
 from lamina.registry import Registry, named
 
 _registry = Registry(
     "loss",
     named(
+        CTC,
         BinaryCrossentropy,
         BinaryFocalCrossentropy,
         CategoricalCrossentropy,
         CategoricalFocalCrossentropy,
         CategoricalGeneralizedCrossEntropy,
         CategoricalHinge,
+        Circle,
         CosineSimilarity,
         Dice,
         Hinge,
@@ -84,7 +89,9 @@ _registry = Registry(
         categorical_focal_crossentropy,
         categorical_generalized_cross_entropy,
         categorical_hinge,
+        circle,
         cosine_similarity,
+        ctc,
         dice,
         hinge,
         huber,
@@ -143,12 +150,14 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "Hinge",
@@ -171,7 +180,9 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

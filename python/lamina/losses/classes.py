@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamina.losses import functions
+from lamina.losses import functions, sequences
 from lamina.losses.base import LossFunctionWrapper
 from lamina.validation import Boolean, Real, check_argument
 
@@ -294,3 +294,32 @@ class Tversky(LossFunctionWrapper):
         super().__init__(
             functions.tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis
         )
+
+
+class Circle(LossFunctionWrapper):
+    """Circle loss of embeddings of length 1, targets class ids (see `circle`)."""
+
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        remove_diagonal: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "circle",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            sequences.circle,
+            reduction,
+            name,
+            dtype,
+            gamma=check_argument("Circle", "gamma", gamma, Real()),
+            margin=check_argument("Circle", "margin", margin, Real()),
+            remove_diagonal=check_argument("Circle", "remove_diagonal", remove_diagonal, Boolean()),
+        )
+
+
+class CTC(_Plain):
+    """Connectionist temporal classification: logits of steps, targets padded class ids."""
+
+    function = staticmethod(sequences.ctc)

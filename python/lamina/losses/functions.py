@@ -304,13 +304,15 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
 def tversky(
     y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
 ) -> Tensor:
-    """Return 1 - hits / (hits + alpha * false positives + beta * false negatives) over `axis`.
+    """Return 1 - hits / (hits + alpha * misses + beta * false alarms) over `axis`.
+
+    (Keras describes `alpha` as the weight of false positives; its numbers are these.)
 
     Source: Salehi, Erdogmus, Gholipour. Tversky loss function for image segmentation. 2017.
     """
     y_true, y_pred = _pair("tversky", y_true, y_pred)
     hits = ops.sum(y_true * y_pred, axis=axis)
-    false_positives = ops.sum((1.0 - y_true) * y_pred, axis=axis)
-    false_negatives = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    total = hits + alpha * false_positives + beta * false_negatives
+    misses = ops.sum(y_true * (1.0 - y_pred), axis=axis)
+    false_alarms = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    total = hits + alpha * misses + beta * false_alarms
     return 1.0 - (hits + config.epsilon()) / (total + config.epsilon())

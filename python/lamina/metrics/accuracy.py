@@ -143,3 +143,9 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
             k=check_argument("SparseTopKCategoricalAccuracy", "k", k, Integer(1)),
             from_sorted_ids=from_sorted_ids,
         )
+
+    def get_config(self) -> dict[str, Any]:
+        described = super().get_config()
+        if not described["from_sorted_ids"]:  # Keras never writes it
+            del described["from_sorted_ids"]
+        return described

@@ -169,6 +169,12 @@ class CosineSimilarity(MeanMetricWrapper):
     ) -> None:
         super().__init__(_cosine, name, dtype, axis=axis)
 
+    def get_config(self) -> dict[str, Any]:
+        described = super().get_config()
+        if described["axis"] == -1:  # Keras writes no axis
+            del described["axis"]
+        return described
+
 
 class RootMeanSquaredError(Mean):
     """Square root of the mean squared error over all elements."""
@@ -193,7 +199,8 @@ class R2Score(Metric):
 
     Args:
         class_aggregation: over outputs: "uniform_average", "variance_weighted_average" or None.
-        num_regressors: number of inputs, for the adjusted score; 0: not adjusted.
+        num_regressors: number of inputs, for the adjusted score; 0, or too many for the number
+            of samples: not adjusted.
         name, dtype: as for `Metric`.
     """
 
@@ -236,7 +243,7 @@ class R2Score(Metric):
         parts = (weighted * y_true, weighted, ops.square(y_true - y_pred) * weights, weights)
         for total, part in zip(self._sums, parts, strict=True):
             total.assign_add(ops.sum(part, axis=0))
-        self.num_samples.assign_add(float(y_true.shape[0]))
+        self.num_samples.assign_add(float(y_true.size))  # of every output, as Keras counts
 
     def result(self) -> Any:
         if not self._sums:
@@ -250,9 +257,10 @@ class R2Score(Metric):
         elif self.class_aggregation == "variance_weighted_average":
             score = ops.divide_no_nan(ops.sum(score * spread), ops.sum(spread))
         if self.num_regressors:
-            samples, used = self.num_samples, float(self.num_regressors)
-            rest = ops.divide_no_nan((1.0 - score) * (samples - 1.0), samples - used - 1.0)
-            score = 1.0 - rest
+            free = self.num_samples - 1.0
+            rest = free - float(self.num_regressors)
+            adjusted = 1.0 - ops.divide_no_nan((1.0 - score) * free, rest)
+            score = ops.where(rest > 0, adjusted, score)
         return score
 
     def get_config(self) -> dict[str, Any]:

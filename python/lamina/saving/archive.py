@@ -69,7 +69,7 @@ class Archive:
         self._file = open(path, "rb")  # noqa: SIM115  (closed by __exit__)
         try:
             source = _Table(self._file)
-            self._archive = zipfile.ZipFile(source)  # type: ignore[arg-type]
+            self._archive = zipfile.ZipFile(source)
             source.is_open = True
             self._members = self._checked_members()
         except ValueError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lamina.saving.weights import require_h5py
+
 _GREATEST_RATIO = 20  # weights hardly compress
 _FREE_SIZE = 64 << 20
 _GREATEST_DEPTH = 256
@@ -20,7 +22,7 @@ def check_plain(file: Any, size: int) -> None:
     Raises:
         ValueError: names the group or array.
     """
-    import h5py
+    h5py = require_h5py()
 
     left = max(_FREE_SIZE, _GREATEST_RATIO * size)
     seen = {_address(file)}
@@ -58,6 +60,4 @@ def _checked_size(data: Any, where: str) -> int:
 
 
 def _address(item: Any) -> int:
-    import h5py
-
-    return int(h5py.h5o.get_info(item.id).addr)
+    return int(require_h5py().h5o.get_info(item.id).addr)

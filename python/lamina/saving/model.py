@@ -24,7 +24,11 @@ _FREE_VARIABLES = 64 << 20
 
 
 def save_model(
-    model: Any, filepath: Any, overwrite: bool = True, zipped: bool | None = None
+    model: Any,
+    filepath: Any,
+    overwrite: bool = True,
+    zipped: bool | None = None,
+    **kwargs: Any,
 ) -> None:
     """Write a model, with its optimizer's state if it is compiled, to a `.keras` file.
 
@@ -43,12 +47,21 @@ def save_model(
     """
     from lamina.models import Model
 
+    if "save_format" in kwargs:
+        raise ValueError(
+            "save_model: The `save_format` argument is deprecated; the ending of the file name "
+            "says the format."
+        )
+    if kwargs:
+        raise ValueError(
+            f"save_model: The following argument(s) are not supported: {list(kwargs)}."
+        )
     path = os.fspath(filepath)
     if not isinstance(model, Model):
         raise TypeError(f"save_model: model must be a Model. Got {type(model).__name__}.")
     if not path.endswith(_SUFFIX):
         raise ValueError(
-            f"save_model: Invalid filepath extension for saving: the file name must end in "
+            "save_model: Invalid filepath extension for saving: the file name must end in "
             f"{_SUFFIX!r}. Got {path!r}."
         )
     if zipped is False:
@@ -100,7 +113,10 @@ def load_model(
             "files."
         )
     if not os.path.isfile(path):
-        raise ValueError(f"load_model: File not found: {path!r}.")
+        raise ValueError(
+            f"load_model: File not found: {path!r}. Please ensure the file is an accessible zip "
+            "archive."
+        )
     weights.require_h5py()
     with Archive(path) as archive:
         size = archive.size(WEIGHTS)

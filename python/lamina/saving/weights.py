@@ -27,7 +27,11 @@ _INTERNAL = frozenset((
 
 
 def save_weights(
-    model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None
+    model: Any,
+    filepath: Any,
+    overwrite: bool = True,
+    max_shard_size: Any = None,
+    objects_to_skip: Any = None,
 ) -> None:
     """Write the model's weights, and its optimizer's state if it is compiled.
 
@@ -51,7 +55,7 @@ def save_weights(
             "with build(input_shape)."
         )
     with replaced(path) as temporary, h5py.File(temporary, "w") as file:
-        write_parts(file, model)
+        write_parts(file, model, objects_to_skip)
 
 
 def load_weights(
@@ -67,29 +71,36 @@ def load_weights(
         ValueError: when a layer is missing or a shape differs, and for links out of the file.
         ImportError: when h5py is not installed.
     """
+    from lamina.saving.hdf5 import check_plain
+
     h5py = require_h5py()
     path = os.fspath(filepath)
     if path.endswith(".keras"):
+        if objects_to_skip is not None:
+            raise ValueError(
+                f"load_weights: objects_to_skip only supports loading {_SUFFIX!r} files."
+            )
         from lamina.saving.model import load_model_weights
 
         return load_model_weights(model, path, skip_mismatch)
+    _checked_path(path, "load_weights")
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_weights: there is no file {path!r}.")
-    _checked_path(path, "load_weights")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"load_weights: {path!r} is not an HDF5 file ({error}).") from None
     with file:
         try:
+            check_plain(file, os.path.getsize(path))
             read_parts(file, model, skip_mismatch, objects_to_skip)
-        except ValueError as error:
+        except (ValueError, OSError, RuntimeError, LookupError) as error:
             raise ValueError(f"load_weights: {path!r}: {error}") from error
 
 
-def write_parts(file: Any, model: Any) -> None:
+def write_parts(file: Any, model: Any, objects_to_skip: Any = None) -> None:
     """Write everything with weights in a model into an open HDF5 file."""
-    _write(file, "", model, {})
+    _write(file, "", model, {id(one): one for one in objects_to_skip or ()})
 
 
 def read_parts(
@@ -295,15 +306,15 @@ def _prepared(part: Any, store: _Store) -> Callable[[], None]:
     who = f"{getattr(part, 'name', '?')} ({type(part).__name__})"
     if len(store) != len(variables):
         raise ValueError(
-            f"{who}: the file holds {len(store)} weights for it, it has {len(variables)}."
+            f"{who}: expected {len(variables)} variables, but received {len(store)} variables."
         )
     values = []
     for index, variable in enumerate(variables):
         data = store.dataset(str(index))
         if tuple(data.shape) != tuple(variable.shape):
             raise ValueError(
-                f"{who}: weight {variable.path!r} has shape {tuple(variable.shape)}, the file has "
-                f"{tuple(data.shape)}."
+                f"{who}: shapes must match: weight {variable.path!r} has shape "
+                f"{tuple(variable.shape)}, the file has {tuple(data.shape)}."
             )
         values.append(data[()])
 
@@ -334,7 +345,7 @@ def _own_variables(part: Any) -> list[Any]:
 def require_h5py() -> Any:
     """Return h5py, which only files of weights and models need."""
     try:
-        import h5py
+        import h5py  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError("Weights files need h5py. Install it with: pip install h5py") from None
     return h5py
@@ -343,10 +354,17 @@ def require_h5py() -> Any:
 def _checked_path(filepath: Any, function: str) -> str:
     path = os.fspath(filepath)
     if not path.endswith(_SUFFIX):
-        raise ValueError(f"{function}: the file name must end in {_SUFFIX!r}. Got {path!r}.")
+        raise ValueError(
+            f"{function}: File format not supported: the file name must end in {_SUFFIX!r}. "
+            f"Got {path!r}."
+        )
     return path
 
 
 def _is_empty(file: Any) -> bool:
-    """Whether the file holds no array, as one of a model that was never built."""
-    return not file.visititems(lambda name, item: True if hasattr(item, "dtype") else None)
+    """Whether the file holds no array of a layer, as one of a model that was never built."""
+
+    def is_weight(name: str, item: Any) -> bool | None:
+        return True if hasattr(item, "dtype") and not name.startswith("optimizer/") else None
+
+    return not file.visititems(is_weight)

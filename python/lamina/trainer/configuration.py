@@ -32,9 +32,9 @@ class CompileConfiguration:
 
         if type(self).compile is not Trainer.compile:  # type: ignore[attr-defined]
             warnings.warn(
-                f"{type(self).__name__} has a compile() of its own, so the file's settings were "
-                "not passed to it. Define get_compile_config() and compile_from_config(config) "
-                "as well, or call compile() after loading.",
+                "`compile()` was not called as part of model loading because the model's "
+                f"`compile()` method is custom. {type(self).__name__} should define "
+                "get_compile_config() and compile_from_config(config) too; or call compile() now.",
                 stacklevel=3,
             )
             return

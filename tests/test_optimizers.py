@@ -37,6 +37,13 @@ def test_typo(typo: str, meant: str) -> None:
         ("Adam", dict(use_ema=True, ema_momentum=1.5), "ema_momentum"),
         ("Adam", dict(lr=0.1), "lr"),
         ("RMSprop", dict(rhoo=0.1), "rhoo"),
+        ("Adadelta", dict(rho=1.5), "rho"),
+        ("Adagrad", dict(initial_accumulator_value=-1.0), "initial_accumulator_value"),
+        ("Adafactor", dict(clip_threshold=0.0), "clip_threshold"),
+        ("Ftrl", dict(learning_rate_power=0.5), "learning_rate_power"),
+        ("Lion", dict(beta_1=0.0), "beta_1"),
+        ("Muon", dict(ns_steps=-1), "ns_steps"),
+        ("LossScaleOptimizer", dict(inner_optimizer="sgd"), "inner_optimizer"),
     ],
 )
 def test_bad_arguments(name: str, kwargs: dict[str, Any], word: str) -> None:
@@ -136,6 +143,33 @@ def test_loss_scale_in_a_traced_step_undoes_bad_steps() -> None:
     assert (step(1.0)[0] < good[0]).all()
     again = lamina.optimizers.deserialize(lamina.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
+
+
+def test_several_in_fit() -> None:
+    chosen = lamina.optimizers.OptimizerMap(
+        lamina.optimizers.SGD(0.0), {".*/kernel": lamina.optimizers.Adam(0.1)}
+    )
+    optimizer = lamina.optimizers.MultiOptimizer(chosen)
+    again = lamina.optimizers.deserialize(lamina.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    model = small(optimizer)
+    before = model.get_weights()
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), epochs=2, verbose=0)
+    after = model.get_weights()
+    assert (after[0] != before[0]).all()
+    np.testing.assert_array_equal(after[1], before[1])
+    assert [type(each).__name__ for each in optimizer.optimizers] == ["Adam", "SGD"]
+    assert not hasattr(optimizer, "learning_rate")
+
+
+def test_a_path_that_two_entries_match() -> None:
+    adam, sgd = lamina.optimizers.Adam(), lamina.optimizers.SGD()
+    chosen = lamina.optimizers.OptimizerMap(sgd, {"a.*": adam, "ab": sgd, ".*b": sgd})
+    assert chosen["ab"] is sgd and chosen["a"] is adam and chosen["c"] is sgd
+    with pytest.raises(ValueError, match="acb"):
+        chosen["acb"]
+    with pytest.raises(ValueError, match="a.*"):
+        chosen["a.*"] = sgd
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

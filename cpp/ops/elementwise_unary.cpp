@@ -6,12 +6,23 @@ namespace {
 
 using namespace kernels;
 
+// |x| of the bits of a signed integer; the lowest one stays what it is, as in NumPy.
+struct AbsOfBits {
+  template <class V>
+  V operator()(V x) const {
+    const V negative = V{} - (x >> (8 * sizeof(Lane<V>) - 1));  // all ones or zero
+    return (x ^ negative) - negative;
+  }
+};
+
 template <class F>
 Tile number_tile(const BindArgs& a) {
   return with_any(a.out[0].dtype, [](auto tag) -> Tile {
     using T = decltype(tag);
     if constexpr (std::is_same_v<T, bool>) {
       type_error("does not take bool; cast it first");
+    } else if constexpr (std::is_same_v<F, Abs> && std::is_integral_v<T> && std::is_signed_v<T>) {
+      return make_tile<std::make_unsigned_t<T>>(AbsOfBits{}, std::make_index_sequence<1>{});
     } else if constexpr (std::is_same_v<F, Square> || std::is_same_v<F, Negative>) {
       if constexpr (std::is_integral_v<T>)  // wraps around
         return make_tile<std::make_unsigned_t<T>>(F{}, std::make_index_sequence<1>{});

@@ -238,6 +238,15 @@ std::vector<Spec> infer_scatter_add(const InferArgs& a) {
     shape_error("updates must have shape " + to_string(wanted) + ", got " + to_string(a[1].shape));
   return {{a[1].dtype, whole}};
 }
+// Integers wrap around.
+template <class T>
+T wrapping_sum(T a, T b) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) +
+                          static_cast<std::make_unsigned_t<T>>(b));
+  else
+    return static_cast<T>(a + b);
+}
 Bound bind_scatter_add(const BindArgs& a) {
   const Coordinates c(a.out[0].shape, a.in[0].shape);
   const Dim n = element_count(a.out[0].shape);
@@ -253,7 +262,7 @@ Bound bind_scatter_add(const BindArgs& a) {
                   const T* from = r.in<T>(1) + i * c.block;
                   if (at >= 0)
                     for (Dim k = 0; k < c.block; ++k)
-                      out[at + k] = static_cast<T>(out[at + k] + from[k]);
+                      out[at + k] = wrapping_sum(out[at + k], from[k]);
                 }
               },
               0, static_cast<double>(n + c.count * c.block)};

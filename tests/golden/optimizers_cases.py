@@ -62,6 +62,10 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
                                          clip_threshold=0.5, relative_step=False,
                                          weight_decay=0.01)),
     "adafactor_relative": ("Adafactor", dict(learning_rate=0.5)),
+    "schedule_free": ("ScheduleFreeAdamW", dict(learning_rate=0.05)),
+    "schedule_free_args": ("ScheduleFreeAdamW", dict(learning_rate=0.05, beta_1=0.5, beta_2=0.9,
+                                                     epsilon=1e-2, warmup_steps=4,
+                                                     weight_decay=0.1)),
     "muon": ("Muon", dict(learning_rate=0.02)),
     "muon_args": ("Muon", dict(learning_rate=0.02, momentum=0.5, nesterov=False, ns_steps=3,
                                rms_rate=None, adam_lr_ratio=0.5, weight_decay=0.1,
@@ -125,7 +129,7 @@ for each in TABLE:
 
 
 SLOTS = ("SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion",
-         "Lamb", "Adafactor", "Muon")  # fmt: skip
+         "Lamb", "Adafactor", "Muon", "ScheduleFreeAdamW")  # fmt: skip
 
 
 def slots(keras: Any) -> Result:
@@ -166,6 +170,33 @@ def loss_scale(keras: Any) -> Result:
 
 
 add("optimizers", "loss_scale", loss_scale)
+
+
+def several(keras: Any) -> Result:
+    """A MultiOptimizer: which weights each optimizer gets, and the steps they make."""
+    chosen = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1), {"kernel": keras.optimizers.Adam(0.1)}
+    )
+    optimizer = keras.optimizers.MultiOptimizer(chosen, loss_scale_factor=4.0)
+    weights = [
+        keras.Variable(normal(4, 2, seed=1), name="kernel"),
+        keras.Variable(normal(3, seed=2), name="kernel_bias"),
+    ]
+    for step in range(2):
+        grads = [normal(4, 2, seed=10 + step), normal(3, seed=50 + step)]
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], weights)
+    kinds = {
+        each.path: list(each.shape) for each in optimizer.variables if "iteration" not in each.path
+    }
+    return {
+        "weights": np.concatenate([as_numpy(v.value).ravel() for v in weights]),
+        "shapes": list(kinds.values()),
+        "iterations": int(optimizer.iterations),
+        "names": [type(each).__name__ for each in optimizer.optimizers],
+    }
+
+
+add("optimizers", "several", several)
 
 
 def configs(keras: Any) -> Result:

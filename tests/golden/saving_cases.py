@@ -121,6 +121,19 @@ def subclass(keras: Any) -> Any:
     return model
 
 
+def encoders(keras: Any) -> Any:
+    """A functional model used twice, whose second result is an output; attention between both."""
+    k = keras.layers
+    inputs = keras.Input((3, 4))
+    encoder = keras.Model(inputs, k.LayerNormalization()(k.Dense(4)(inputs)), name="encoder")
+    left, right = keras.Input((3, 4)), keras.Input((3, 4))
+    first, second = encoder(left), encoder(right)
+    h = k.MultiHeadAttention(2, 3, name="attention")(first, second)
+    model = keras.Model([left, right], [second, k.Dense(1, name="score")(h)], name="encoders")
+    model.compile("adam", ["mse", "mae"])
+    return model
+
+
 def data(name: str) -> Data:
     if name == "sequential":
         return normal(8, 6, 6, 1), integers(3, 8)
@@ -129,6 +142,8 @@ def data(name: str) -> Data:
             normal(8, 2),
             integers(2, 8, 1).astype("f"),
         ]
+    if name == "encoders":
+        return [normal(8, 3, 4), normal(8, 3, 4, seed=2)], [normal(8, 3, 4), normal(8, 3, 1)]
     if name == "recurrent":
         return integers(9, 8, 5), normal(8, 2)
     return normal(8, 4), normal(8, 1)
@@ -139,6 +154,7 @@ MODELS = {
     "functional": functional,
     "recurrent": recurrent,
     "subclass": subclass,
+    "encoders": encoders,
 }
 
 

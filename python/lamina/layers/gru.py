@@ -150,6 +150,7 @@ class GRU(EngineRNN):
     Source: Cho et al. Learning phrase representations using RNN encoder-decoder. 2014.
     """
 
+    cell: GRUCell
     constraints = {**RNN.constraints, "use_cudnn": Either(Boolean(), OneOf("auto"))}
 
     def __init__(

@@ -11,6 +11,7 @@ from lamina import initializers, ops, random, regularizers
 from lamina.layers.attention import band_mask, both, causal_mask
 from lamina.layers.base import Layer
 from lamina.layers.einsum_dense import EinsumDense
+from lamina.tensor import KerasTensor
 from lamina.validation import Boolean, Either, Integer, Real, Sizes
 
 _MASKED = -1e9  # the score of a pair that must not count
@@ -123,7 +124,9 @@ class MultiHeadAttention(Layer):
 
     # Weights
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(  # type: ignore[override]
+        self, query_shape: Any, value_shape: Any, key_shape: Any = None
+    ) -> None:
         if query_shape is None or value_shape is None:
             raise TypeError(
                 f"{self.name} ({type(self).__name__}): pass a query and a value: layer(x, x)."
@@ -152,7 +155,7 @@ class MultiHeadAttention(Layer):
     def _projection(self, name: str, shape: Any, size: int) -> EinsumDense:
         """Project the features to all heads: (..., dim) to (..., heads, size)."""
         free = string.ascii_lowercase[: len(shape) - 1]
-        dim, head, feature = string.ascii_lowercase[len(shape) - 1 : len(shape) + 2]
+        dim, head, feature = list(string.ascii_lowercase[len(shape) - 1 : len(shape) + 2])
         return self._dense(
             name,
             f"{free}{dim},{dim}{head}{feature}->{free}{head}{feature}",
@@ -166,7 +169,7 @@ class MultiHeadAttention(Layer):
         sizes = self._output_shape or (query_shape[-1],)
         rank = len(query_shape)
         free = string.ascii_lowercase[: rank - 1]
-        head, feature = string.ascii_lowercase[rank - 1 : rank + 1]
+        head, feature = list(string.ascii_lowercase[rank - 1 : rank + 1])
         outputs = string.ascii_lowercase[rank + 1 : rank + 1 + len(sizes)]
         return self._dense(
             "attention_output",
@@ -203,6 +206,28 @@ class MultiHeadAttention(Layer):
         return dense
 
     # Calling
+
+    # The names under which files hold the projections.
+
+    @property
+    def query_dense(self) -> EinsumDense:
+        """Projection of the queries."""
+        return self._query_dense
+
+    @property
+    def key_dense(self) -> EinsumDense:
+        """Projection of the keys."""
+        return self._key_dense
+
+    @property
+    def value_dense(self) -> EinsumDense:
+        """Projection of the values."""
+        return self._value_dense
+
+    @property
+    def output_dense(self) -> EinsumDense:
+        """Projection of the outputs."""
+        return self._output_dense
 
     def call(
         self,
@@ -263,8 +288,34 @@ class MultiHeadAttention(Layer):
         shares = ops.softmax(ops.where(allowed, scores, _MASKED), axis=-1)
         return ops.where(allowed, shares, 0.0)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        return self._infer(args, kwargs)  # one output or two, as the arguments say
+    def compute_output_spec(
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        del query_mask, value_mask, key_mask, attention_mask, training, use_causal_mask
+        key_shape = None if key is None else key.shape
+        shape = self.compute_output_shape(query.shape, value.shape, key_shape)
+        outputs = KerasTensor(shape, dtype=self.compute_dtype)
+        self._pass_symbolic_mask(query, outputs)
+        if not return_attention_scores:
+            return outputs
+        others = [a for a in range(len(query.shape) - 1) if a not in self._attention_axes]
+        shares_shape = (
+            *(query.shape[axis] for axis in others),
+            self.num_heads,
+            *(query.shape[axis] for axis in self._attention_axes),
+            *(value.shape[axis] for axis in self._attention_axes),
+        )
+        return outputs, KerasTensor(shares_shape, dtype=self.compute_dtype)
 
     def compute_output_shape(
         self, query_shape: Any, value_shape: Any, key_shape: Any = None

@@ -77,7 +77,7 @@ class TimeDistributed(Wrapper):
             )
         return (input_shape[0], *tuple(input_shape)[2:])
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         super().build(self._step_shape(input_shape))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -153,10 +153,10 @@ class Bidirectional(Layer):
 
     def __init__(
         self,
-        layer: Layer,
+        layer: Any,
         merge_mode: str | None = "concat",
         weights: Any = None,
-        backward_layer: Layer | None = None,
+        backward_layer: Any = None,
         **kwargs: Any,
     ) -> None:
         del weights
@@ -169,7 +169,7 @@ class Bidirectional(Layer):
         self.forward_layer = self._copy_of(layer, "forward")
         if backward_layer is None:
             backward_layer = self._copy_of(layer, "backward", go_backwards=not layer.go_backwards)
-        self.backward_layer: Any = backward_layer
+        self.backward_layer = backward_layer
         self._check_directions()
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences

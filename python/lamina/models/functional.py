@@ -233,7 +233,10 @@ class Functional(Model):
             layers.append(form)
 
         def place(tensor: KerasTensor) -> list[Any]:
-            return [tensor.history[0].name, _kept_index(tensor, kept), tensor.history[2]]
+            # Keras counts a functional model's own graph as its first use, here only.
+            offset = int(isinstance(tensor.history[0], Functional))
+            index = _kept_index(tensor, kept) + offset
+            return [tensor.history[0].name, index, tensor.history[2]]
 
         return {
             "name": self.name,

@@ -15,6 +15,8 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
     Raises:
         ValueError: when the layers cannot be connected.
     """
+    from lamina.models.functional import Functional
+
     operations = {form["name"]: _operation(form) for form in config["layers"]}
     pending = [
         (form["name"], node) for form in config["layers"] for node in form.get("inbound_nodes", ())
@@ -45,7 +47,9 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
 
     def place(reference: Any) -> Any:
         name, node_index, tensor_index = reference
-        return made[name, node_index][tensor_index]
+        # Keras counts a functional model's own graph as its first use, here only.
+        offset = int(isinstance(operations[name], Functional))
+        return made[name, node_index - offset][tensor_index]
 
     return (
         _map_references(place, config["input_layers"]),

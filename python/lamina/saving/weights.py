@@ -20,6 +20,7 @@ from lamina.names import to_snake_case
 from lamina.saving.atomic import replaced
 
 _SUFFIX = ".weights.h5"
+_MOST_NAMES = 4  # under which one part of a model is looked for
 # Attributes of our own models that hold the same layers once more, or belong to training.
 _INTERNAL = frozenset((
     "_stack", "_functional", "_operations", "_graph", "operations", "_compile_arguments",
@@ -116,22 +117,29 @@ def read_parts(
             f"model {model.name!r} has no weights yet. Call it on data, or build it with "
             "build(input_shape), then load."
         )
-    problems: list[str] = []
+    problems: dict[int, str] = {}
     loads: list[Callable[[], None]] = []
-    for inner_path, part in _parts(model, "", {id(one): one for one in objects_to_skip or ()}):
+    tries: dict[int, int] = {}
+    visited = {id(one): one for one in objects_to_skip or ()}
+    for inner_path, part in _parts(model, "", visited):
         store = None
         try:
             store = _Store(file, inner_path)
             loads.append(_prepared(part, store))
+            problems.pop(id(part), None)
         except ValueError as error:
             if not _is_optimizer(part):
-                problems.append(str(error))
+                problems.setdefault(id(part), str(error))
+                tries[id(part)] = tries.get(id(part), 0) + 1
+                if tries[id(part)] < _MOST_NAMES:  # the file may know it by another attribute
+                    visited.pop(id(part), None)
             elif not skip_mismatch and not _never_ran(store):
                 warnings.warn(f"The optimizer's state was not loaded: {error}", stacklevel=4)
     if problems and not skip_mismatch:
+        first = next(iter(problems.values()))
         more = f"\n  ... and {len(problems) - 1} more." if len(problems) > 1 else ""
-        raise ValueError(f"the file does not fit the model. {problems[0]}{more}")
-    for problem in problems:
+        raise ValueError(f"the file does not fit the model. {first}{more}")
+    for problem in problems.values():
         warnings.warn(f"load_weights: skipped: {problem}", stacklevel=4)
     for load in loads:
         load()

@@ -97,7 +97,7 @@ class Tracer:
             elif t._tracer is not self:
                 raise RuntimeError(
                     f"{op}: a tensor of another trace was used. A symbolic tensor lives only "
-                    "during the call in which it was made: do not keep it in an attribute or a global."
+                    "during the call in which it was made: do not keep it in an attribute."
                 )
             else:
                 ids.append(t._id)

@@ -145,6 +145,21 @@ def test_loss_scale_in_a_traced_step_undoes_bad_steps() -> None:
     assert again.get_config() == optimizer.get_config()
 
 
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_a_step_reads_the_new_weights_after_the_update(run_eagerly: bool) -> None:
+    class Watched(lamina.Sequential):
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            sums = [lamina.ops.sum(v) for v in self.trainable_variables]
+            return {**logs, **{f"sum_{i}": total for i, total in enumerate(sums)}}
+
+    model = Watched([lamina.Input((3,)), lamina.layers.Dense(5), lamina.layers.Dense(2)])
+    model.compile(lamina.optimizers.Adam(0.1), "mse", run_eagerly=run_eagerly)
+    logs = model.fit(np.ones((4, 3)), np.ones((4, 2)), batch_size=4, verbose=0).history
+    for i, weight in enumerate(model.get_weights()):
+        assert logs[f"sum_{i}"][0] == pytest.approx(weight.sum(), rel=1e-5, abs=1e-6)
+
+
 def test_several_in_fit() -> None:
     chosen = lamina.optimizers.OptimizerMap(
         lamina.optimizers.SGD(0.0), {".*/kernel": lamina.optimizers.Adam(0.1)}

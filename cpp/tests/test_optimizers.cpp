@@ -151,6 +151,23 @@ TEST(Optimizers, UpdateVariablesOfAProgram) {
   EXPECT_DOUBLE_EQ(p->value().data<double>()[1], 2.25);
 }
 
+TEST(Optimizers, EveryTableHasIdsOfItsOwnType) {
+  const Tensor lr = Tensor::scalar(1.0f);
+  const std::vector<Tensor> in{Tensor::of<float>({4}, {0, 0, 0, 0}),
+                               Tensor::of<float>({4}, {0, 0, 0, 0}),
+                               lr,
+                               Tensor::of<std::int32_t>({1}, {1}),
+                               Tensor::of<float>({1, 1}, {3}),
+                               Tensor::of<std::int64_t>({2}, {1, 1}),
+                               Tensor::of<float>({2, 1}, {5, 7})};
+  const Attrs attrs{{"sparse", std::vector<std::int64_t>{0, 2, 1, 2, 2, 1}}};
+  const Tensor p = run_op("sgd_update", in, attrs)[0];
+  EXPECT_EQ(std::vector<float>(p.data<float>(), p.data<float>() + 4),
+            (std::vector<float>{0, -3, 0, -12}));
+  const Attrs beyond{{"sparse", std::vector<std::int64_t>{0, 2, 1, 2, 3, 1}}};
+  EXPECT_THROW(run_op("sgd_update", in, beyond), ShapeError);
+}
+
 TEST(Optimizers, ComplainAboutSettingsAndShapes) {
   std::vector<Tensor> states{random(3, 1)};
   EXPECT_THROW(update("sgd_update", {}, states, random(4, 1), Tensor::scalar(0.1f), 0), ShapeError);

@@ -88,7 +88,7 @@ class Graph:
         self,
         op: str,
         inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
-        attrs: dict,
+        attrs: dict[str, typing.Any],
         origin: str,
     ) -> list[int]: ...
     def find_nonfinite(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> typing.Any:
@@ -100,7 +100,7 @@ class Graph:
         loss: typing.SupportsInt | typing.SupportsIndex,
         wrt: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     ) -> list[int | None]: ...
-    def input(self, dtype: str, shape: collections.abc.Iterable) -> int: ...
+    def input(self, dtype: str, shape: collections.abc.Iterable[typing.Any]) -> int: ...
     def mark_seam(self) -> None:
         """
         Nodes added from here on change state.
@@ -129,12 +129,12 @@ class Program:
     """
     A graph made ready to run.
     """
-    def __call__(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list:
+    def __call__(self, inputs: collections.abc.Sequence[numpy.ndarray]) -> list[typing.Any]:
         """
         Run once: arrays in, new arrays out.
         """
     def __init__(self, graph: Graph, fuse: bool = True, reuse: bool = True) -> None: ...
-    def read_numbers(self) -> list:
+    def read_numbers(self) -> list[typing.Any]:
         """
         Run once without inputs; the outputs, single numbers, as floats.
         """
@@ -148,7 +148,7 @@ class Program:
     @property
     def step_count(self) -> int: ...
     @property
-    def steps(self) -> list:
+    def steps(self) -> list[typing.Any]:
         """
         (op, origin, inputs, outputs, flops) of each step.
         """
@@ -156,7 +156,9 @@ class Program:
     def text(self) -> str: ...
 
 def compiler() -> str: ...
-def eager(op: str, inputs: collections.abc.Sequence[Tensor], attrs: dict) -> list[Tensor]:
+def eager(
+    op: str, inputs: collections.abc.Sequence[Tensor], attrs: dict[str, typing.Any]
+) -> list[Tensor]:
     """
     Run one op now.
     """
@@ -203,7 +205,7 @@ def run_epoch(
     watch_loss: bool = False,
     on_nonfinite: typing.Any = None,
     sinks: collections.abc.Sequence[numpy.ndarray | None] = [],
-) -> tuple:
+) -> tuple[typing.Any, ...]:
     """
     Run the batches of an epoch; returns (batches run, stopped by a hook).
     """

@@ -52,6 +52,7 @@ class Tracer:
     def __init__(self) -> None:
         self.graph = _core.Graph()
         self._reads: dict[int, tuple[Variable, int, Tensor]] = {}
+        self._superseded: dict[int, Callable[[], Tensor]] = {}
         self.assigned: list[Variable] = []
         self.has_seam = False
 
@@ -70,10 +71,20 @@ class Tracer:
         """The variable's value at this point: what was last assigned in the trace, if anything."""
         known = self._reads.get(id(variable))
         if known is None:
-            handle = self.graph.variable(variable.handle)
-            known = (variable, handle, Tensor._symbolic(self, handle))
+            known = self._reads[id(variable)] = self._first_read(variable)
+        make = self._superseded.pop(id(variable), None)
+        if make is not None:
+            known = (variable, known[1], make())
             self._reads[id(variable)] = known
         return known[2]
+
+    def _first_read(self, variable: Variable) -> tuple[Variable, int, Tensor]:
+        handle = self.graph.variable(variable.handle)
+        return variable, handle, Tensor._symbolic(self, handle)
+
+    def supersede(self, variable: Variable, make: Callable[[], Tensor]) -> None:
+        """Reads from here on see `make()`; what changes the variable is its packed buffer."""
+        self._superseded[id(variable)] = make
 
     def assign(self, variable: Variable, value: Tensor) -> None:
         """The variable takes `value` at the end of the step."""
@@ -147,18 +158,15 @@ class Recorder(Tracer):
         tensor._tracer, tensor._id = self, id
         return tensor
 
-    def read(self, variable: Variable) -> Tensor:
-        known = self._reads.get(id(variable))
-        if known is None:
-            handle = self.graph.variable(variable.handle)
-            value = variable.handle.value.clone()  # a later assign writes into the variable
-            known = (variable, handle, self._recorded(handle, value))
-            self._reads[id(variable)] = known
-        return known[2]
+    def _first_read(self, variable: Variable) -> tuple[Variable, int, Tensor]:
+        handle = self.graph.variable(variable.handle)
+        value = variable.handle.value.clone()  # a later assign writes into the variable
+        return variable, handle, self._recorded(handle, value)
 
     def assign(self, variable: Variable, value: Tensor) -> None:
         variable.handle.assign(value._buffer)
         handle = self.graph.variable(variable.handle)
+        self._superseded.pop(id(variable), None)
         self._reads[id(variable)] = (variable, handle, value)
 
     def lift(self, tensor: Tensor) -> Tensor:

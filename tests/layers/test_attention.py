@@ -108,6 +108,7 @@ def test_heads_dropout_only_while_training() -> None:
         (dict(num_heads=2, key_dim=2, attention_axes="a"), "attention_axes"),
         (dict(num_heads=2, key_dim=2, sliding_window=0), "sliding_window"),
         (dict(num_heads=2, key_dims=2), "key_dim"),
+        (dict(num_heads=2, key_dim=2, dropout=0.1, flash_attention=True), "flash attention"),
     ],
 )
 def test_heads_bad_arguments(kwargs: dict[str, Any], word: str) -> None:
@@ -117,7 +118,7 @@ def test_heads_bad_arguments(kwargs: dict[str, Any], word: str) -> None:
 
 def test_heads_want_fitting_values() -> None:
     layer = layers.MultiHeadAttention(2, 3, name="heads")
-    with pytest.raises(ValueError, match="heads.*value and key"):
+    with pytest.raises(ValueError, match="heads.*value and key must be equal"):
         layer(sequences(2, 4, 6), sequences(2, 5, 3), sequences(2, 6, 3))
     with pytest.raises(TypeError, match="query and a value"):
         layers.MultiHeadAttention(2, 3)(sequences(2, 4, 6))

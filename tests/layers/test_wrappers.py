@@ -58,6 +58,11 @@ def test_bidirectional_stateful() -> None:
     np.testing.assert_array_equal(np.asarray(layer(x)), first)
 
 
+def test_bidirectional_keeps_what_the_config_lacks() -> None:
+    layer = layers.Bidirectional(layers.GRU(2, use_cudnn=False))
+    assert layer.forward_layer.use_cudnn is layer.backward_layer.use_cudnn is False
+
+
 def test_bidirectional_freezes_both_layers() -> None:
     layer = layers.Bidirectional(layers.GRU(2))
     layer.build((None, 4, 3))

@@ -68,19 +68,23 @@ class Attention(Layer):
         who = f"{self.name} ({type(self).__name__})"
         if not isinstance(inputs, (list, tuple)) or structure.is_shape(inputs):
             raise ValueError(
-                f"{who}: inputs must be a list [query, value] or [query, value, key]. Got one "
+                f"{who} must be called on a list: [query, value] or [query, value, key]. Got one "
                 "tensor."
             )
         if len(inputs) not in (2, 3):
             raise ValueError(
-                f"{who}: inputs must be a list of 2 or 3 tensors, [query, value] or [query, "
-                f"value, key]. Got {len(inputs)}."
+                f"{who}: inputs must have length 2 or 3, [query, value] or [query, value, key]. "
+                f"Got {len(inputs)}."
             )
-        if mask is not None and (
-            not isinstance(mask, (list, tuple)) or not 2 <= len(mask) <= len(inputs)
-        ):
+        if mask is None:
+            return
+        if not isinstance(mask, (list, tuple)):
             raise ValueError(
-                f"{who}: mask must be a list [of the query, of the value]. Got {mask!r}."
+                f"{who}: layer mask must be a list, [of the query, of the value]. Got {mask!r}."
+            )
+        if not 2 <= len(mask) <= len(inputs):
+            raise ValueError(
+                f"{who}: mask must have length 2 or 3, as the inputs have at most. Got {len(mask)}."
             )
 
     def _calculate_scores(self, query: Any, key: Any) -> Any:
@@ -121,9 +125,9 @@ class Attention(Layer):
             outputs = outputs * ops.expand_dims(ops.cast(query_mask, outputs.dtype), -1)
         return (outputs, shares) if return_attention_scores else outputs
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        self._check(inputs, previous_mask)
-        return previous_mask[0] if previous_mask else None
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        self._check(inputs, mask)
+        return None if mask is None or mask[0] is None else ops.convert_to_tensor(mask[0])
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*tuple(input_shape[0])[:-1], input_shape[1][-1])

@@ -50,10 +50,9 @@ class _Equation(NamedTuple):
     ) -> tuple[Shape, Shape | None, Shape]:
         """Return the shapes of the kernel, of the bias and of the outputs."""
         elided = len(input_shape) - len(self.inputs)
-        if elided < 0 or (elided > 0 and not (self.left or self.right)):
+        if elided < 0:
             raise ValueError(
-                f"EinsumDense: inputs must have {len(self.inputs)} axes for {self.inputs!r}. Got "
-                f"shape {input_shape}."
+                f"EinsumDense: inputs must have the axes {self.inputs!r}. Got shape {input_shape}."
             )
         if self.left:  # the ellipsis begins with the batch
             full = (*input_shape[:elided], *output_shape[-len(self.outputs) :])

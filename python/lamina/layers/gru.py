@@ -216,7 +216,7 @@ class GRU(EngineRNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.validated(use_cudnn=use_cudnn)
+        self.use_cudnn = self.validated(use_cudnn=use_cudnn)
 
     @property
     def reset_after(self) -> bool:

@@ -125,6 +125,7 @@ class LSTM(EngineRNN):
     """
 
     constraints = {**RNN.constraints, "use_cudnn": Either(Boolean(), OneOf("auto"))}
+    cell: LSTMCell
 
     def __init__(
         self,

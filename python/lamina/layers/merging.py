@@ -156,7 +156,7 @@ class Concatenate(Merge):
         joined: list[int | None] = []
         for position, sizes in enumerate(zip(*shapes, strict=True)):
             if position == axis:
-                joined.append(None if None in sizes else sum(sizes))  # type: ignore[arg-type]
+                joined.append(None if None in sizes else sum(sizes))
                 continue
             known = {size for size in sizes if size is not None}
             if len(known) > 1:

@@ -33,7 +33,7 @@ class MultiHeadAttention(Layer):
         attention_axes: axis or axes that attention runs over; all between the batch and the
             features when None.
         sliding_window: a step sees only those less than this far away; all when None.
-        flash_attention: accepted for compatibility.
+        flash_attention: True forbids dropout and scores, as in Keras; the result is the same.
         kernel_initializer, bias_initializer: first values.
         kernel_regularizer, bias_regularizer: penalties added to the loss.
         activity_regularizer: penalty of the output.
@@ -91,13 +91,18 @@ class MultiHeadAttention(Layer):
             dropout=dropout,
             use_bias=use_bias,
         )
-        output_shape, self.sliding_window, _, self.use_gate, self.seed = self.validated(
+        output_shape, self._sliding_window, self.use_gate, self.seed = self.validated(
             output_shape=output_shape,
             sliding_window=sliding_window,
-            flash_attention=flash_attention,
             use_gate=use_gate,
             seed=seed,
         )
+        self._flash_attention = self.validated(flash_attention=flash_attention)
+        if self._flash_attention and self.dropout > 0:
+            raise ValueError(
+                f"{type(self).__name__}: Dropout is not supported when flash attention is enabled. "
+                f"Got dropout={self.dropout}."
+            )
         self.value_dim = value_dim or key_dim
         self._output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
         self._attention_axes = self._checked_axes(attention_axes)
@@ -148,7 +153,7 @@ class MultiHeadAttention(Layer):
     def _check_shapes(self, value_shape: tuple[Any, ...], key_shape: tuple[Any, ...]) -> None:
         if value_shape[:-1] != key_shape[:-1]:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): value and key must have equal sizes on all "
+                f"{self.name} ({type(self).__name__}): sizes of value and key must be equal on all "
                 f"axes but the last. Got shapes {value_shape} and {key_shape}."
             )
 
@@ -243,6 +248,10 @@ class MultiHeadAttention(Layer):
         use_causal_mask: bool = False,
     ) -> Any:
         del query_mask  # travels on with the output
+        if self._flash_attention and return_attention_scores:
+            raise ValueError(
+                f"{self.name} ({type(self).__name__}): attention scores need flash_attention=False."
+            )
         key = value if key is None else key
         self._check_shapes(tuple(value.shape), tuple(key.shape))
         heads = _Axes(len(query.shape), self._attention_axes)
@@ -277,8 +286,8 @@ class MultiHeadAttention(Layer):
                 allowed = both(allowed, steps)
         if use_causal_mask:
             allowed = both(allowed, causal_mask(scores))
-        if self.sliding_window is not None:
-            allowed = both(allowed, band_mask(scores, self.sliding_window))
+        if self._sliding_window is not None:
+            allowed = both(allowed, band_mask(scores, self._sliding_window))
         return allowed
 
     @staticmethod
@@ -334,7 +343,7 @@ class MultiHeadAttention(Layer):
             "use_gate": self.use_gate,
             "output_shape": self._output_shape,
             "attention_axes": self._attention_axes,
-            "sliding_window": self.sliding_window,
+            "sliding_window": self._sliding_window,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),

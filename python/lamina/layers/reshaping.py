@@ -16,9 +16,10 @@ from lamina.validation import Integer, Integers, OneOf, Sizes
 def _reshaped(inputs: Any, sizes: tuple[int | None, ...]) -> Any:
     """Reshape every row to `sizes`; the batch size may be unknown."""
     batch = inputs.shape[0]
-    if any(size is None for size in sizes):  # one size is inferred, so the batch must be known
+    known = tuple(size for size in sizes if size is not None)
+    if len(known) < len(sizes):  # one size is inferred, so the batch must be known
         return ops.reshape(inputs, (batch, *(-1 if size is None else size for size in sizes)))
-    return ops.reshape(inputs, (-1 if batch is None else batch, *sizes))
+    return ops.reshape(inputs, (-1 if batch is None else batch, *known))
 
 
 class Flatten(Layer):
@@ -273,8 +274,8 @@ def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
         if isinstance(padding, (list, tuple)) and any(
             isinstance(item, (list, tuple)) for item in padding
         ):
-            rows, columns = (both.accept(item) for item in padding)
-            return (rows[0], rows[1]), (columns[0], columns[1])
+            height, width = (both.accept(item) for item in padding)
+            return (height[0], height[1]), (width[0], width[1])
         rows, columns = both.accept(padding)
     except ValueError:
         raise ValueError(

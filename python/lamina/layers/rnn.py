@@ -37,6 +37,7 @@ class RecurrentCell(Layer):
     constraints = CELL_CONSTRAINTS
     gates = 1
     state_count = 1
+    bias_initializer: Any  # like the others of its kind, set by role
 
     def __init__(
         self,
@@ -99,10 +100,8 @@ class RecurrentCell(Layer):
 
     def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
         """Return zeros for every state."""
-        return [
-            ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
-            for _ in range(self.state_count)
-        ]
+        shape: Any = (batch_size, self.units)  # `zeros` refuses a batch size of None
+        return [ops.zeros(shape, dtype=self.compute_dtype) for _ in range(self.state_count)]
 
     def reset_dropout_masks(self) -> None:
         """Forget the masks, so that the next sequence draws new ones."""

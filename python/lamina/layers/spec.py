@@ -141,6 +141,7 @@ def check_inputs(specs: Any, inputs: Any, layer_name: str, class_name: str) -> N
             raise _misfit(layer_name, class_name, problem, "", inputs, specs)
         return
     flat_specs = structure.flatten(specs)
+    flat_inputs: list[Any]
     if isinstance(inputs, dict) and all(spec is None or spec.name for spec in flat_specs):
         flat_inputs = [inputs.get(spec.name) for spec in flat_specs if spec is not None]
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina import structure, tracing
 from lamina.layers.building import is_default_build
@@ -20,12 +20,22 @@ class SymbolicUse(MaskPassing):
     """The part of a layer that makes functional models of it."""
 
     built: bool
-    compute_dtype: str
     _path: str | None
-    _layers: list[Any]
     _inbound_nodes: list[Node]
     _run: Callable[[CallSignature, tuple[Any, ...], dict[str, Any]], Any]
     _name_scope: Callable[[], AbstractContextManager[None]]
+
+    if TYPE_CHECKING:  # what the other parts of a layer bring
+
+        @property
+        def compute_dtype(self) -> str: ...
+
+        @property
+        def _layers(self) -> list[Any]: ...
+
+        def build(self, input_shape: Any) -> None: ...
+
+        def call(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Work out the outputs' shapes and note the use in the functional graph."""

@@ -89,8 +89,8 @@ class TimeDistributed(Wrapper):
         self._step_shape(shape)
         if mask is not None and tuple(mask.shape[:2]) != shape[:2]:
             raise ValueError(
-                f"{self.name} (TimeDistributed): the mask must have shape {shape[:2]} like the "
-                f"first axes of the inputs. Got {tuple(mask.shape)}."
+                f"{self.name}: The `mask` passed to the `TimeDistributed` layer has a shape "
+                f"{tuple(mask.shape)} that does not begin with {shape[:2]} like the inputs."
             )
         call = call_signature(type(self.layer).call)
         settings = {"training": training} if call.has_training else {}
@@ -189,7 +189,10 @@ class Bidirectional(Layer):
                     f"Got {layer!r}."
                 )
         name = f"{direction}_{layer.name.removeprefix('forward_')}"
-        return type(layer).from_config({**layer.get_config(), "name": name, **changes})
+        copy = type(layer).from_config({**layer.get_config(), "name": name, **changes})
+        if hasattr(layer, "use_cudnn"):
+            copy.use_cudnn = layer.use_cudnn  # not part of the config
+        return copy
 
     def _check_directions(self) -> None:
         forward, backward = self.forward_layer, self.backward_layer
@@ -264,9 +267,9 @@ class Bidirectional(Layer):
             return None
         return (self.forward_layer.states, self.backward_layer.states)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         del inputs
-        mask = previous_mask[0] if isinstance(previous_mask, (list, tuple)) else previous_mask
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         output_mask = mask if self.return_sequences else None
         masks = [output_mask] * (2 if self.merge_mode is None else 1)
         if not self.return_state:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lamina import config, ops
@@ -147,11 +148,12 @@ class AUC(_Curve):
             x, y = recall, ops.divide_no_nan(hits, hits + false_positives)
         n = self.num_thresholds
         left, right = y[: n - 1], y[1:]
-        height = {
+        heights: dict[str, Callable[[], Tensor]] = {
             "interpolation": lambda: (left + right) / 2.0,
             "minoring": lambda: ops.minimum(left, right),
             "majoring": lambda: ops.maximum(left, right),
-        }[self.summation_method]()
+        }
+        height = heights[self.summation_method]()
         return (x[: n - 1] - x[1:]) * height
 
     def result(self) -> Any:

@@ -101,7 +101,7 @@ class Functional(Model):
         """Shape(s) of the output(s)."""
         return _shapes(self.output)
 
-    @property
+    @property  # type: ignore[misc]  # unlike a Model's, it cannot be set
     def layers(self) -> list[Layer]:
         """All layers from the inputs to the outputs; recorded ops are not layers."""
         return [operation for operation in self._operations if isinstance(operation, Layer)]
@@ -273,7 +273,7 @@ class Functional(Model):
         return cls(inputs=inputs, outputs=outputs, name=config.get("name"), **extra)
 
 
-def is_functional_constructor(cls: type) -> bool:
+def is_functional_constructor(cls: type[Model]) -> bool:
     """Whether a class is made by `cls(inputs, outputs, name=...)`."""
     parameters = inspect.signature(cls.__init__).parameters
     return cls is Functional or list(parameters)[1:4] == ["inputs", "outputs", "name"]

@@ -231,9 +231,11 @@ class Model(Trainer, Layer):
         if "input_layers" in config and "output_layers" in config:
             from lamina.models.functional import Functional
 
-            return Functional.from_config.__func__(cls, config, custom_objects)
+            return Functional.from_config.__func__(  # type: ignore[attr-defined]
+                cls, config, custom_objects
+            )
         with serialization.CustomObjectScope(custom_objects):
-            return Layer.from_config.__func__(cls, config)
+            return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:

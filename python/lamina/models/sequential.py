@@ -68,7 +68,7 @@ class Sequential(Model):
         if isinstance(layer, InputLayer) and self._stack and self._has_input():
             raise ValueError(
                 f"Sequential model '{self.name}' has already been configured to use input shape "
-                f"{self._stack[0].batch_shape}. You cannot add a different Input layer to it."
+                f"{self._input_batch_shape()}. You cannot add a different Input layer to it."
             )
         before = list(self._stack)
         if not self._stack and layer._input_shape_arg is not None:
@@ -101,6 +101,11 @@ class Sequential(Model):
     def _has_input(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[0], InputLayer)
 
+    def _input_batch_shape(self) -> tuple[int | None, ...]:
+        first = self._stack[0]
+        assert isinstance(first, InputLayer)
+        return first.batch_shape
+
     def _reset(self) -> None:
         self._functional = None
         self.built = False
@@ -111,7 +116,7 @@ class Sequential(Model):
         self._reset()
         if self._has_input():
             if len(self._stack) > 1:
-                self.build(self._stack[0].batch_shape)
+                self.build(self._input_batch_shape())
         elif self._stack and isinstance(self._stack[0], (Functional, Sequential)):
             shape = getattr(self._stack[0], "input_shape", None)
             if shape is not None:
@@ -231,7 +236,7 @@ class Sequential(Model):
         config = Layer.get_config(self)
         config["layers"] = [serialization.serialize_keras_object(layer) for layer in self._stack]
         if self._functional is not None:
-            config["build_input_shape"] = self._stack[0].batch_shape
+            config["build_input_shape"] = self._input_batch_shape()
         return config
 
     def get_build_config(self) -> dict[str, Any] | None:
@@ -248,7 +253,7 @@ class Sequential(Model):
             for form in config["layers"]:
                 model.add(serialization._deserialize(form), rebuild=False)
         model._maybe_rebuild()
-        shape = config.get("build_input_shape")
+        shape: Any = config.get("build_input_shape")
         if model._functional is None and model._stack and structure.is_shape(shape):
             model.build(tuple(shape))
         return model

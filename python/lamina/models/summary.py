@@ -50,7 +50,8 @@ def summary_text(
         titles.append("Trainable")
         alignments.append("center")
     length = line_length or min(default_length, shutil.get_terminal_size().columns - 4)
-    relevant = set() if is_chain else {id(node) for node in model._graph.nodes}
+    nodes = model._graph.nodes if isinstance(model, Functional) and not is_chain else ()
+    relevant = {id(node) for node in nodes}
     layers = model.operations if isinstance(model, Functional) else model.layers
     first, last = _range_of(layers, layer_range)
     rows: list[list[str]] = []
@@ -162,7 +163,7 @@ def _connections(layer: Any, relevant: set[int]) -> str:
 
 def _totals(model: Model) -> list[str]:
     trainable, frozen = _measure(model.trainable_weights), _measure(model.non_trainable_weights)
-    optimizer = getattr(model, "optimizer", None)
+    optimizer: Any = getattr(model, "optimizer", None)
     has_slots = optimizer is not None and getattr(optimizer, "built", False)
     slots = _measure(optimizer.variables) if has_slots else (0, 0)
     count, size = (trainable[i] + frozen[i] + slots[i] for i in range(2))

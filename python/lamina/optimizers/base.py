@@ -198,6 +198,7 @@ class Optimizer(OptimizerState):
         units = self._units(pairs)
         if units:
             self._update(units)
+            self._show_updates()
         self._iterations.assign_add(1)
 
     def _variables_for(
@@ -283,6 +284,7 @@ class Optimizer(OptimizerState):
 
     def _accumulate(self, units: list[tuple[Tensor, Variable]]) -> list[tuple[Tensor, Variable]]:
         steps = self.gradient_accumulation_steps
+        assert steps is not None
         updates_now = ops.equal(ops.mod(self._iterations + 1, steps), 0)
         means = []
         for gradient, variable in units:

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from lamina import config, initializers, names, ops
+from lamina.tensor import Tensor
+from lamina.tracing import apply, current_tracer
 from lamina.variable import Variable, pack_variables
+
+_ALIGNMENT = 64  # bytes: the parts of a packed buffer begin at multiples
 
 # Which optimizer packed a weight, by the weight's id. Packed weights stay where they are as long as
 # that optimizer lives: steps traced with it update its buffers.
@@ -27,6 +31,11 @@ class _Group:
     flat: Variable
     members: list[int]  # positions among the optimizer's variables
     decays: bool
+
+
+def _part(flat: Variable, start: int, weight: Variable) -> Tensor:
+    part = apply("slice", flat.value, begin=[start], end=[start + weight.size], strides=[1])
+    return apply("reshape", part, shape=list(weight.shape))
 
 
 def _packing_after(build: Callable[..., None]) -> Callable[..., None]:
@@ -203,6 +212,18 @@ class OptimizerState:
         with names.name_scope(self.name):
             return pack_variables([variables[i] for i in members], name)
 
+    def _show_updates(self) -> None:
+        """Let later reads in the present trace see the new values of packed weights."""
+        tracer = current_tracer()
+        if tracer is None:
+            return
+        for group in self._groups:
+            start, step = 0, _ALIGNMENT // np.dtype(group.flat.dtype).itemsize
+            for i in group.members:
+                weight = self._trainable_variables[i]
+                tracer.supersede(weight, functools.partial(_part, group.flat, start, weight))
+                start += -(-weight.size // step) * step
+
     def release(self) -> None:
         """Let other optimizers pack the weights; this one updates them one by one from now on.
 
@@ -239,10 +260,13 @@ class OptimizerState:
 
     def _decay_of(self, variable: Variable) -> float:
         """Return the decay of a weight or flat buffer, 0 where there is none."""
+        if self.weight_decay is None:
+            return 0.0
+        decay = float(self.weight_decay)
         for group in self._groups:
             if group.flat is variable:
-                return float(self.weight_decay) if group.decays else 0.0
-        return float(self.weight_decay) if self._decays(variable) else 0.0
+                return decay if group.decays else 0.0
+        return decay if self._decays(variable) else 0.0
 
     # Saving
 

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from lamina.layers.base import Layer
 from lamina.layers.state import LayerState
 from lamina.names import to_snake_case
 from lamina.saving.atomic import replaced
+
+if TYPE_CHECKING:
+    from lamina.models import Functional, Sequential
 
 _SUFFIX = ".weights.h5"
 _MOST_NAMES = 4  # under which one part of a model is looked for
@@ -210,7 +213,7 @@ def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _is_stack(part: Any) -> bool:
+def _is_stack(part: Any) -> TypeGuard[Functional | Sequential]:
     from lamina.models import Functional, Sequential
 
     return isinstance(part, (Functional, Sequential))

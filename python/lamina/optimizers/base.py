@@ -198,7 +198,7 @@ class Optimizer(OptimizerState):
         units = self._units(pairs)
         if units:
             self._update(units)
-            self._show_updates()
+            self._show_updates([variable for _, variable in units])
         self._iterations.assign_add(1)
 
     def _variables_for(

@@ -212,12 +212,14 @@ class OptimizerState:
         with names.name_scope(self.name):
             return pack_variables([variables[i] for i in members], name)
 
-    def _show_updates(self) -> None:
-        """Let later reads in the present trace see the new values of packed weights."""
+    def _show_updates(self, updated: Sequence[Variable]) -> None:
+        """Let later reads in the present trace see the weights that flat buffers changed."""
         tracer = current_tracer()
         if tracer is None:
             return
         for group in self._groups:
+            if not any(group.flat is variable for variable in updated):
+                continue
             start, step = 0, _ALIGNMENT // np.dtype(group.flat.dtype).itemsize
             for i in group.members:
                 weight = self._trainable_variables[i]

@@ -130,3 +130,49 @@ def test_a_loss_without_a_gradient_is_refused_by_name() -> None:
         assert "gradient" in str(error) or "trainable weights" in str(error)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class OwnStep(lamina.Model):
+    """A train_step of its own, which never goes through compute_loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = lamina.layers.Dense(1, kernel_initializer="ones")
+        self.tracker = lamina.metrics.Mean(name="loss")
+
+    def call(self, x: lamina.Tensor) -> lamina.Tensor:
+        return self.head(x)
+
+    def train_step(self, data: tuple[lamina.Tensor, lamina.Tensor]) -> dict[str, lamina.Tensor]:
+        x, y = data
+        y_pred = self(x, training=True)
+        loss = ops.mean(ops.square(y - y_pred))
+        gradients = lamina.gradients(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result(), "mae": ops.mean(ops.abs(y - y_pred))}
+
+
+def test_own_train_step_equals_the_built_in_one() -> None:
+    x = np.random.default_rng(0).random((64, 3), dtype=np.float32)
+    y = x.sum(axis=1, keepdims=True) * 2
+    own = OwnStep()
+    own.compile(lamina.optimizers.SGD(0.1))
+    history = own.fit(x, y, epochs=3, shuffle=False, verbose=0).history
+    assert list(history) == ["loss", "mae"]
+    plain = lamina.Sequential([lamina.layers.Dense(1, kernel_initializer="ones")])
+    plain.compile(lamina.optimizers.SGD(0.1), "mse")
+    expected = plain.fit(x, y, epochs=3, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(own.get_weights()[0], plain.get_weights()[0], rtol=1e-6)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-6)
+
+
+def test_a_loss_scale_leaves_the_update_as_it_is() -> None:
+    x = np.ones((8, 3), np.float32)
+    weights = []
+    for factor in (None, 4.0):
+        model = lamina.Sequential([lamina.layers.Dense(1, kernel_initializer="ones")])
+        model.compile(lamina.optimizers.SGD(0.1, loss_scale_factor=factor), "mse")
+        model.fit(x, x[:, :1], verbose=0)
+        weights.append(model.get_weights()[0])
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-6)

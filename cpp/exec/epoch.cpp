@@ -51,6 +51,8 @@ class EpochRunner {
       tail_program_ = tail.get();
     }
     const Graph& graph = main->graph();
+    watches_ = options.watch_loss && !graph.outputs.empty() &&
+               is_floating(graph.values[graph.outputs[0]].spec.dtype);
     if (options.batch < 1 || options.rows < 0 || options.first_batch < 0)
       throw Error("run_epoch: batch must be positive, rows and first_batch not negative");
     if (options.rows % options.batch != 0 && tail == nullptr)
@@ -100,8 +102,7 @@ class EpochRunner {
     for (std::size_t c = 0; c < columns_.size(); ++c) gather(c, first, rows, plan.input(c));
     plan.run_to_seam();
     if (plan.failed()) fail(plan, batch);
-    if (options_.watch_loss && !reported_ && !loss_is_finite(plan, whole))
-      report(batch, first, rows);
+    if (watches_ && !reported_ && !loss_is_finite(plan, whole)) report(batch, first, rows);
     plan.finish();
     for (std::size_t k = 0; k < options_.sinks.size(); ++k)
       if (options_.sinks[k] != nullptr)
@@ -164,6 +165,7 @@ class EpochRunner {
   const Program& main_program_;
   const Program* tail_program_ = nullptr;
   std::vector<std::size_t> row_bytes_, out_row_bytes_;
+  bool watches_ = false;  // there is a loss to look at
   bool reported_ = false;
 };
 

@@ -153,7 +153,7 @@ class CompiledModel(CompileConfiguration):
         loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
         variables = self.trainable_variables  # type: ignore[attr-defined]
         if variables:
-            gradients = tracing.gradients(loss, variables)
+            gradients = tracing.gradients(self.optimizer.scale_loss(loss), variables)
             if all(g is None for g in gradients):
                 raise ValueError(
                     "fit(): the loss depends on none of the model's trainable weights."

@@ -32,7 +32,9 @@ def environment(peer: str) -> dict[str, str]:
     settings = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
     if peer.startswith("keras-"):
         settings["KERAS_BACKEND"] = peer.removeprefix("keras-")
-    return {**os.environ, **settings}
+    # Every peer may keep its compiled modules, as an installed package does.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **settings}
 
 
 def import_statement(peer: str) -> str:

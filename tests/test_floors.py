@@ -22,8 +22,8 @@ HEADER_FLOORS = {
 
 # Python: first part of the module's name -> its floor.
 PYTHON_FLOORS = {
-    "allowance": 0, "config": 0, "names": 0, "registry": 0, "structure": 0, "validation": 0,
-    "arguments": 0,
+    "allowance": 0, "config": 0, "names": 0, "registry": 0, "structure": 0, "tree": 0,
+    "validation": 0, "arguments": 0,
     "dtype_policies": 0, "_engine": 0, "_core": 0, "_loader": 0, "_build": 0, "utils": 0,
     "tensor": 5, "tracing": 5, "variable": 5, "serialization": 5,
     "ops": 6, "random": 6, "activations": 6, "initializers": 6, "regularizers": 6,

@@ -22,6 +22,7 @@ from lamina import (  # noqa: E402  (the engine must be loaded first)
     random,
     regularizers,
     saving,
+    tree,
     utils,
 )
 from lamina.config import num_threads, set_num_threads  # noqa: E402
@@ -83,6 +84,7 @@ __all__ = [
     "regularizers",
     "saving",
     "set_num_threads",
+    "tree",
     "utils",
     "version",
 ]

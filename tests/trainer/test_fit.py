@@ -220,3 +220,15 @@ def test_a_second_fit_continues_and_epochs_number_from_initial_epoch() -> None:
     second = model.fit(X, Y, epochs=5, initial_epoch=2, verbose=0)
     assert first.epoch + second.epoch == [0, 1, 2, 3, 4]
     assert second.history["loss"][-1] < first.history["loss"][0]
+
+
+def test_losses_nested_as_the_outputs_are() -> None:
+    x = np.ones((8, 3), np.float32)
+    inputs = lamina.Input((3,))
+    outputs = [lamina.layers.Dense(1, name=name)(inputs) for name in ("a", "b")]
+    values = []
+    for loss in (["mse", "mae"], [["mse"], ["mae"]], {"a": ["mse"], "b": "mae"}):
+        model = lamina.Model(inputs, outputs)
+        model.compile("sgd", loss=loss)
+        values.append(model.test_on_batch(x, [x[:, :1], x[:, :1]]))
+    assert values[0] == values[1] == values[2]

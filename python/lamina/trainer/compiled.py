@@ -33,15 +33,23 @@ def spread(value: Any, names: Sequence[str], argument: str, structured: bool) ->
                     f"compile(): {argument} names {key!r}, but the outputs are {list(names)}."
                     f"{did_you_mean(key, names)}"
                 )
-        return [value.get(name) for name in names]
+        entries = [value.get(name) for name in names]
+        return [_only(entry) for entry in entries] if structured else entries
     if isinstance(value, (list, tuple)) and (structured or len(names) > 1):
+        if argument in ("loss", "loss_weights") and len(value) != len(names):
+            value = structure.flatten(value)  # nested as the outputs are
         if len(value) != len(names):
             raise ValueError(
                 f"compile(): {argument} has {len(value)} entries, the model has {len(names)} "
                 f"outputs: {list(names)}."
             )
-        return list(value)
+        return [_only(entry) for entry in value] if structured else list(value)
     return [value] if len(names) == 1 else [value] * len(names)
+
+
+def _only(entry: Any) -> Any:
+    """The one element of a list of one; anything else as it is."""
+    return entry[0] if isinstance(entry, (list, tuple)) and len(entry) == 1 else entry
 
 
 def is_label_kind(y_true: Any, y_pred: Any) -> tuple[bool, bool]:

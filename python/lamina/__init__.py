@@ -26,7 +26,6 @@ from lamina import (  # noqa: E402  (the engine must be loaded first)
     utils,
 )
 from lamina.config import num_threads, set_num_threads  # noqa: E402
-from lamina.dropin import install_as_keras  # noqa: E402
 from lamina.dtype_policies import DTypePolicy  # noqa: E402
 from lamina.initializers import Initializer  # noqa: E402
 from lamina.layers import Input, InputSpec, Layer  # noqa: E402
@@ -45,6 +44,16 @@ __version__ = _build.VERSION
 def version() -> str:
     """The version of lamina."""
     return __version__
+
+
+def install_as_keras() -> None:
+    """Make `import keras` and `import tensorflow.keras` resolve to lamina in this process.
+
+    See `lamina.dropin`, which is loaded only then.
+    """
+    from lamina import dropin
+
+    dropin.install_as_keras()
 
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +48,8 @@ def summary_text(
         ends = [end * 0.90 for end in ends] + [1.0]
         titles.append("Trainable")
         alignments.append("center")
+    import shutil
+
     length = line_length or min(default_length, shutil.get_terminal_size().columns - 4)
     nodes = model._graph.nodes if isinstance(model, Functional) and not is_chain else ()
     relevant = {id(node) for node in nodes}

@@ -1,6 +1,7 @@
 """Files: models and weights that lamina and Keras both read."""
 
-from lamina.saving.model import load_model, save_model
+from typing import TYPE_CHECKING, Any
+
 from lamina.saving.weights import load_weights, save_weights
 from lamina.serialization import (
     CustomObjectScope,
@@ -12,6 +13,9 @@ from lamina.serialization import (
     register_keras_serializable,
     serialize_keras_object,
 )
+
+if TYPE_CHECKING:
+    from lamina.saving.model import load_model, save_model
 
 __all__ = [
     "CustomObjectScope",
@@ -27,3 +31,11 @@ __all__ = [
     "save_weights",
     "serialize_keras_object",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("load_model", "save_model"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lamina.saving import model  # brings the standard library's archives along
+
+    return getattr(model, name)

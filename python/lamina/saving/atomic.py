@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 
 
@@ -15,6 +14,8 @@ def replaced(path: str) -> Iterator[str]:
     It is flushed to disk before it is renamed; when the block fails, `path` stays as it was.
     """
     folder = os.path.dirname(os.path.abspath(path))
+    import tempfile
+
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     os.close(handle)
     try:

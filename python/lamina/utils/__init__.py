@@ -9,7 +9,6 @@ from lamina.config import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
-from lamina.utils.download import get_file
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.seed import set_random_seed
@@ -24,6 +23,7 @@ _ELSEWHERE = {
     "Sequence": "lamina.utils.dataset",
     "deserialize_keras_object": "lamina.serialization",
     "get_custom_objects": "lamina.serialization",
+    "get_file": "lamina.utils.download",
     "get_registered_name": "lamina.serialization",
     "get_registered_object": "lamina.serialization",
     "register_keras_serializable": "lamina.serialization",
@@ -35,7 +35,6 @@ __all__ = [
     "clear_session",
     "disable_interactive_logging",
     "enable_interactive_logging",
-    "get_file",
     "is_interactive_logging_enabled",
     "normalize",
     "pad_sequences",

@@ -98,9 +98,8 @@ class Variable(Operators):
         tensor = convert(value, self.dtype)
         if tensor.shape != self.shape:
             raise ValueError(
-                f"The shape of the target variable and the shape of the target value in "
-                f"`variable.assign(value)` must match. variable.shape={self.shape}, Received: "
-                f"value.shape={tensor.shape}. Target variable: {self!r}"
+                f"variable {self.path!r} has shape {self.shape} and cannot take a value of shape "
+                f"{tensor.shape}."
             )
         tracer = current_tracer()
         if tracer is not None:

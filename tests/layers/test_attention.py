@@ -108,7 +108,7 @@ def test_heads_dropout_only_while_training() -> None:
         (dict(num_heads=2, key_dim=2, attention_axes="a"), "attention_axes"),
         (dict(num_heads=2, key_dim=2, sliding_window=0), "sliding_window"),
         (dict(num_heads=2, key_dims=2), "key_dim"),
-        (dict(num_heads=2, key_dim=2, dropout=0.1, flash_attention=True), "flash attention"),
+        (dict(num_heads=2, key_dim=2, dropout=0.1, flash_attention=True), "flash_attention"),
     ],
 )
 def test_heads_bad_arguments(kwargs: dict[str, Any], word: str) -> None:

@@ -67,7 +67,7 @@ def test_predict_needs_no_compile_and_no_labels() -> None:
     assert model.predict(X, verbose=0).shape == (37, 1)
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:.*data ended before")
 def test_predict_with_steps_and_generator() -> None:
     model = model_of()
 

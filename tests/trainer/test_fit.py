@@ -14,7 +14,7 @@ X = np.random.RandomState(0).normal(size=(40, 4)).astype("float32")
 Y = (X @ np.array([[1.0], [-2.0], [0.5], [0.0]], "float32")) + 0.3
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:.*data ended before")
 @pytest.mark.parametrize("name", golden_names("fit"))
 def test_like_keras(name: str) -> None:
     check_golden("fit", name)
@@ -95,7 +95,7 @@ def test_callbacks_do_not_change_the_numbers() -> None:
     same(silent, watched)
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True")
+@pytest.mark.filterwarnings("ignore:.*data ended before", "ignore:.*shuffle=True")
 def test_generator_data() -> None:
     def batches() -> Any:
         for start in range(0, 40, 8):

@@ -42,8 +42,8 @@ class LearningRateScheduler(Callback):
         rate = self.schedule(epoch, present) if self._takes_rate() else self.schedule(epoch)
         if not isinstance(rate, (float, np.floating)):
             raise ValueError(
-                "LearningRateScheduler: the output of the `schedule` function should be a float. "
-                f"Got: {rate!r} at epoch {epoch}."
+                "LearningRateScheduler: schedule must return a float. "
+                f"Got {rate!r} at epoch {epoch}."
             )
         optimizer.learning_rate = float(rate)
         if self.verbose > 0:

@@ -115,8 +115,8 @@ class ModelCheckpoint(MonitorCallback):
             return True
         if getattr(current, "ndim", 0) > 0:
             warnings.warn(
-                f"Can save best model only when `monitor` is a scalar value. Received: {current}. "
-                "Falling back to `save_best_only=False`.",
+                f"ModelCheckpoint: save_best_only needs a single number to monitor. Got {current}; "
+                "the model is saved without comparing.",
                 stacklevel=4,
             )
             return True

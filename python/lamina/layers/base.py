@@ -99,7 +99,7 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
             known = {*inspect.signature(type(self).__init__).parameters, "name", "dtype"}
             unknown = next(iter(kwargs))
             raise ValueError(
-                f"Unrecognized keyword arguments passed to {owner}: {kwargs}."
+                f"{owner}: unknown keyword arguments {kwargs}."
                 f"{did_you_mean(unknown, known - {'self', 'kwargs', 'args'})}"
             )
 

@@ -70,8 +70,8 @@ def take_input_shape(kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
     if shape is None:
         return None
     warnings.warn(
-        "Do not pass an `input_shape`/`input_dim` argument to a layer. In a Sequential model, "
-        "prefer an `Input(shape)` object as the first layer instead.",
+        "`input_shape` and `input_dim` on a layer are the older way to give a model's input shape; "
+        "put an `Input(shape)` in front of the layer.",
         stacklevel=stack_level_of_user(),
     )
     return (batch_size, *((shape,) if isinstance(shape, int) else shape))

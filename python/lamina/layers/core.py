@@ -66,7 +66,7 @@ class InputLayer(Layer):
         if "batch_input_shape" in kwargs:
             batch_shape = kwargs.pop("batch_input_shape")
         if kwargs:
-            raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}.")
+            raise ValueError(f"InputLayer: unknown keyword arguments {kwargs}.")
         if sparse or ragged:
             raise ValueError("InputLayer: sparse and ragged inputs are not available.")
         shape, batch_size, batch_shape, self.optional = self.validated(

@@ -32,8 +32,8 @@ class Merge(Layer):
         )
         if not is_list or len(inputs) < self.minimum_inputs:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): a merge layer should be called on a list of "
-                f"at least {self.minimum_inputs} inputs. Got {inputs!r}."
+                f"{self.name} ({type(self).__name__}): needs a list of "
+                f"{self.minimum_inputs} inputs or more. Got {inputs!r}."
             )
 
     def call(self, inputs: Any) -> Any:

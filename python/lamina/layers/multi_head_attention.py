@@ -100,7 +100,7 @@ class MultiHeadAttention(Layer):
         self._flash_attention = self.validated(flash_attention=flash_attention)
         if self._flash_attention and self.dropout > 0:
             raise ValueError(
-                f"{type(self).__name__}: Dropout is not supported when flash attention is enabled. "
+                f"{type(self).__name__}: flash_attention=True needs dropout=0. "
                 f"Got dropout={self.dropout}."
             )
         self.value_dim = value_dim or key_dim

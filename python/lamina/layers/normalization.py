@@ -68,9 +68,8 @@ class BaseNormalization(Layer):
         size = input_shape[position]
         if size is None:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): axis {position} of the input tensor should "
-                "have a defined dimension but the layer received an input with shape "
-                f"{tuple(input_shape)}."
+                f"{self.name} ({type(self).__name__}): the size of axis {position} must be known. "
+                f"Got input shape {tuple(input_shape)}."
             )
         return size
 

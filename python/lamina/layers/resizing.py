@@ -54,8 +54,7 @@ class BaseCropping(Layer):
                 continue
             if begin + end >= size:
                 raise ValueError(
-                    f"{self.name} ({type(self).__name__}): Values in `cropping` argument should be "
-                    "smaller than the corresponding spatial dimension of the input. Cropping "
+                    f"{self.name} ({type(self).__name__}): cropping "
                     f"{begin} and {end} leaves nothing of axis {axis} in input shape "
                     f"{tuple(input_shape)}."
                 )

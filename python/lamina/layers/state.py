@@ -72,8 +72,8 @@ class LayerState:
     def _check_unlocked(self, name: str) -> None:
         if self._is_locked and name not in self.__dict__:
             raise ValueError(
-                f"You cannot add new elements of state (here {name!r}) to layer {self.name!r}, "
-                "which is already built. Create weights and sublayers in __init__() or build()."
+                f"layer {self.name!r} is built already and takes no new state (here {name!r}). "
+                "Make weights and sublayers in __init__() or build()."
             )
 
     def _track_variable(self, variable: Variable) -> None:

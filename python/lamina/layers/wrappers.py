@@ -89,8 +89,8 @@ class TimeDistributed(Wrapper):
         self._step_shape(shape)
         if mask is not None and tuple(mask.shape[:2]) != shape[:2]:
             raise ValueError(
-                f"{self.name}: The `mask` passed to the `TimeDistributed` layer has a shape "
-                f"{tuple(mask.shape)} that does not begin with {shape[:2]} like the inputs."
+                f"{self.name} (TimeDistributed): the mask's shape {tuple(mask.shape)} does not "
+                f"begin with {shape[:2]} like the inputs."
             )
         call = call_signature(type(self.layer).call)
         settings = {"training": training} if call.has_training else {}

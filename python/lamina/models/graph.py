@@ -104,7 +104,7 @@ def _check_names(operations: list[Any]) -> None:
     for operation in operations:
         if operation.name in seen:
             raise ValueError(
-                f"The name {operation.name!r} is used more than once in the model. All operation "
-                "names should be unique."
+                f"The name {operation.name!r} stands for two parts of the model. Give each "
+                "layer a name of its own (unique names)."
             )
         seen.add(operation.name)

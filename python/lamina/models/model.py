@@ -87,9 +87,7 @@ class Model(Trainer, Layer):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError(
-            "`Model.layers` attribute is reserved and should not be used. Please use another name."
-        )
+        raise AttributeError("Model.layers is the list of the model's layers: choose another name.")
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return one layer by name or by position.
@@ -100,17 +98,16 @@ class Model(Trainer, Layer):
         layers = self.layers
         if index is not None and name is not None:
             raise ValueError(
-                f"Provide only a layer name or a layer index. Got name={name!r}, index={index}."
+                f"get_layer(): give name or index, not both. Got name={name!r}, index={index}."
             )
         if index is not None:
             if index >= len(layers):
                 raise ValueError(
-                    f"Was asked to retrieve layer at index {index} but model only has "
-                    f"{len(layers)} layers."
+                    f"get_layer(): there is no layer {index}; the model has {len(layers)} layers."
                 )
             return layers[index]
         if name is None:
-            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
+            raise ValueError("get_layer() needs name= or index=.")
         for layer in layers:
             if layer.name == name:
                 return layer

@@ -56,19 +56,17 @@ class Sequential(Model):
             layer = layer.history[0]
         if not isinstance(layer, Layer):
             raise ValueError(
-                "Only instances of `Layer` can be added to a Sequential model. "
-                f"Received: {layer} (of type {type(layer)})"
+                f"Sequential takes layers (`Layer` instances). Got {layer} of type {type(layer)}."
             )
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(
-                f"All layers added to a Sequential model should have unique names. Name "
-                f"{layer.name!r} is already the name of a layer in this model. Update the `name` "
-                "argument to pass a unique name."
+                f"Sequential: layer names must be unique, and {layer.name!r} is taken. Give the "
+                "layer another name=."
             )
         if isinstance(layer, InputLayer) and self._stack and self._has_input():
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape "
-                f"{self._input_batch_shape()}. You cannot add a different Input layer to it."
+                f"Sequential {self.name!r} has its input shape already: "
+                f"{self._input_batch_shape()}. A second Input cannot be added."
             )
         before = list(self._stack)
         if not self._stack and layer._input_shape_arg is not None:
@@ -125,10 +123,7 @@ class Sequential(Model):
     def build(self, input_shape: Any = None) -> None:
         """Make the weights of all layers for inputs of this shape (batch axis first)."""
         if not self._stack:
-            raise ValueError(
-                f"Sequential model {self.name} cannot be built because it has no layers. Call "
-                "`model.add(layer)`."
-            )
+            raise ValueError(f"Sequential {self.name!r} has no layers to build: add() some first.")
         if not self._has_input():
             if not structure.is_shape(input_shape):
                 raise ValueError(
@@ -181,8 +176,7 @@ class Sequential(Model):
     @layers.setter
     def layers(self, _: Any) -> None:
         raise AttributeError(
-            "`Sequential.layers` attribute is reserved and should not be used. Please use another "
-            "name."
+            "Sequential.layers is the list of the model's layers: choose another name."
         )
 
     @property

@@ -86,9 +86,7 @@ def _range_of(layers: list[Any], layer_range: Any) -> tuple[int, int]:
     lower = [i for i, layer in enumerate(layers) if re.match(layer_range[0], layer.name)]
     upper = [i for i, layer in enumerate(layers) if re.match(layer_range[1], layer.name)]
     if not lower or not upper:
-        raise ValueError(
-            f"Passed layer_names do not match the layer names in the model. Received: {layer_range}"
-        )
+        raise ValueError(f"summary(): layer_range names no layer of the model. Got {layer_range}.")
     if min(lower) > max(upper):
         return min(upper), max(lower) + 1
     return min(lower), max(upper) + 1

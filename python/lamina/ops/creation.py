@@ -161,7 +161,7 @@ def eye(
     k: int = 0,
     dtype: Any = None,
 ) -> Tensor:
-    """Return an (N, M) matrix with ones on the k-th diagonal and zeros elsewhere."""
+    """Return an (N, M) matrix: one on diagonal k, zero off it."""
     return _constant(np.eye(int(N), None if M is None else int(M), k, standardize_dtype(dtype)))
 
 

@@ -69,8 +69,8 @@ class Optimizer(OptimizerState):
         given = [c for c in (clipnorm, clipvalue, global_clipnorm) if c is not None]
         if len(given) > 1:
             raise ValueError(
-                f"{type(self).__name__}: only one of clipnorm, clipvalue and global_clipnorm can "
-                f"be set. Got clipnorm={clipnorm!r}, clipvalue={clipvalue!r}, "
+                f"{type(self).__name__}: clipnorm, clipvalue and global_clipnorm exclude each "
+                f"other: set only one. Got clipnorm={clipnorm!r}, clipvalue={clipvalue!r}, "
                 f"global_clipnorm={global_clipnorm!r}."
             )
         self.use_ema = check("use_ema", use_ema, Boolean())
@@ -207,8 +207,8 @@ class Optimizer(OptimizerState):
         if trainable_variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be "
-                    "built on a list of variables."
+                    "apply(): without variables the optimizer must be built: call build(variables) "
+                    "first or pass them."
                 )
             variables = self._trainable_variables
         else:
@@ -218,8 +218,7 @@ class Optimizer(OptimizerState):
             for v in variables:
                 if id(v) not in self._positions:
                     raise ValueError(
-                        f"Unknown variable: {v.path}. This optimizer can only be called for the "
-                        "variables it was originally built with."
+                        f"apply(): unknown variable {v.path!r}: the optimizer was built for others."
                     )
         if len(grads) != len(variables):
             raise ValueError(

@@ -248,10 +248,7 @@ class OptimizerState:
             var_names: regular expressions; a weight whose name one of them finds is left out.
         """
         if self.built:
-            raise ValueError(
-                "`exclude_from_weight_decay()` can only be configured before the optimizer is "
-                "built."
-            )
+            raise ValueError("exclude_from_weight_decay() must come before the optimizer is built.")
         self._undecayed_ids |= {id(v) for v in var_list or ()}
         self._undecayed_names += list(var_names or ())
 

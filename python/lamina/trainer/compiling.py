@@ -161,7 +161,9 @@ class CompiledModel(CompileConfiguration):
             tracing.mark_seam()
             self.optimizer.apply(gradients, variables)
         else:
-            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+            warnings.warn(
+                "fit(): none of the model's weights is trainable; nothing is learned.", stacklevel=2
+            )
             tracing.mark_seam()
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)

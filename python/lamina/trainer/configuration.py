@@ -32,8 +32,8 @@ class CompileConfiguration:
 
         if type(self).compile is not Trainer.compile:  # type: ignore[attr-defined]
             warnings.warn(
-                "`compile()` was not called as part of model loading because the model's "
-                f"`compile()` method is custom. {type(self).__name__} should define "
+                f"load_model(): {type(self).__name__} has a compile() of its own, which was not "
+                "called. The class should define "
                 "get_compile_config() and compile_from_config(config) too; or call compile() now.",
                 stacklevel=3,
             )

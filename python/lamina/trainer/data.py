@@ -188,8 +188,8 @@ class StreamSource:
 
 def warn_ran_out() -> None:
     warnings.warn(
-        "Your input ran out of data; interrupting training. Make sure that your dataset or "
-        "generator can generate at least `steps_per_epoch * epochs` batches.",
+        "fit(): the data ended before the epoch had its steps; the epoch is shorter. A source for "
+        "all epochs must yield steps_per_epoch times epochs batches.",
         stacklevel=3,
     )
 
@@ -215,7 +215,9 @@ def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = Non
         ValueError: for several outputs, or labels that are no classes.
     """
     if isinstance(y, (list, tuple, dict)) and len(leaves(y)) > 1:
-        raise ValueError("class_weight is only supported for models with a single output.")
+        raise ValueError(
+            "class_weight works with one output; this model has several: use sample_weight."
+        )
     labels = leaves(y)[0]
     if labels.ndim > 2:
         raise ValueError(

@@ -176,7 +176,7 @@ class Trainer(CompiledModel):
             ValueError: for a bad argument.
         """
         if kwargs:
-            raise ValueError(f"Arguments not recognized: {kwargs}")
+            raise ValueError(f"evaluate(): unknown arguments {sorted(kwargs)}.")
         require_compiled(self, "evaluate()")
         arguments.optional_whole("evaluate()", "batch_size", batch_size)
         arguments.optional_whole("evaluate()", "steps", steps)

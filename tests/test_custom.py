@@ -176,3 +176,18 @@ def test_a_loss_scale_leaves_the_update_as_it_is() -> None:
         model.fit(x, x[:, :1], verbose=0)
         weights.append(model.get_weights()[0])
     np.testing.assert_allclose(weights[0], weights[1], rtol=1e-6)
+
+
+class ExtraLog(OwnStep):
+    def train_step(self, data: tuple[lamina.Tensor, lamina.Tensor]) -> dict[str, lamina.Tensor]:
+        return {**super().train_step(data), "only_in_training": ops.ones(())}
+
+
+def test_logs_of_an_own_train_step_stay_out_of_evaluation() -> None:
+    x = np.ones((8, 3), np.float32)
+    model = ExtraLog()
+    model.compile("sgd", "mse")
+    history = model.fit(x, x[:, :1], validation_data=(x, x[:, :1]), verbose=0).history
+    assert "only_in_training" in history and "val_only_in_training" not in history
+    assert "val_loss" in history
+    assert "only_in_training" not in model.evaluate(x, x[:, :1], verbose=0, return_dict=True)

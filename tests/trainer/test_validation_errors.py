@@ -249,3 +249,16 @@ def test_set_num_threads_is_checked() -> None:
     for bad in (0, -1, 1.5, "2"):
         with pytest.raises((ValueError, TypeError)):
             lamina.set_num_threads(bad)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "binary_crossentropy", "huber"])
+@pytest.mark.parametrize("shape", [(8, 1), (8,), (8, 3)])
+def test_labels_are_not_stretched_over_the_outputs(loss: str, shape: tuple[int, ...]) -> None:
+    model = lamina.Sequential([lamina.layers.Input((3,)), lamina.layers.Dense(2, "sigmoid")])
+    model.compile("sgd", loss)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"\(8, 2\)"):
+        model.fit(np.ones((8, 3), np.float32), np.ones(shape, np.float32), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    model.fit(np.ones((8, 3), np.float32), np.ones((8, 2), np.float32), verbose=0)

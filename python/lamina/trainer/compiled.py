@@ -138,6 +138,7 @@ class CompileLoss:
         for loss, weight, tracker, true, pred, sample in rows:
             if loss is None or true is None:
                 continue
+            _check_labels(loss, true, pred)
             value = ops.cast(loss(true, pred, sample_weight=sample), pred.dtype)
             if tracker is not None:
                 tracked.append((tracker, value))
@@ -221,6 +222,36 @@ class CompileMetrics(metrics_module.Metric):
             else:
                 results[name] = value
         return results
+
+
+# Losses whose labels have a shape of their own: class numbers, or sequences.
+_OWN_LABELS = (
+    "sparse_categorical_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "circle",
+    "ctc",
+)
+
+
+def _check_labels(loss: Any, y_true: Any, y_pred: Any) -> None:
+    """Refuse labels that would only be stretched over the outputs.
+
+    Raises:
+        ValueError: with both shapes.
+    """
+    fn: Any = getattr(loss, "fn", None)
+    if getattr(fn, "__module__", "") != "lamina.losses.functions" or fn.__name__ in _OWN_LABELS:
+        return
+    true, pred = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(true) + 1 == len(pred) and pred[-1] == 1:
+        true = (*true, 1)
+    elif len(true) == len(pred) + 1 and true[-1] == 1:
+        true = true[:-1]
+    if true != pred:
+        raise ValueError(
+            f"{loss.name}: labels of shape {tuple(y_true.shape)} do not match predictions of shape "
+            f"{pred}. The last layer's units (or y) must be such that the two are alike."
+        )
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -28,7 +28,7 @@ class CompiledModel(CompileConfiguration):
         self._trainer_steps = StepCache()
         self._trainer_predict: dict[Any, Any] = {}
         self._trainer_results = MetricState(self)
-        self._trainer_logs = LogVariables()
+        self._trainer_logs = {"train": LogVariables(), "test": LogVariables()}
         self._trainer_loss: CompileLoss | None = None
         self._trainer_metrics: CompileMetrics | None = None
         self._trainer_loss_tracker: Any = None
@@ -94,7 +94,7 @@ class CompiledModel(CompileConfiguration):
         self._trainer_loss = None
         self._trainer_metrics = None
         self._trainer_loss_tracker = metrics_module.Mean(name="loss")
-        self._trainer_logs = LogVariables()
+        self._trainer_logs = {"train": LogVariables(), "test": LogVariables()}
         self._forget_programs()
         self.stop_training = False
         self.compiled = True

@@ -69,10 +69,11 @@ class MetricState:
         for metric in self._others:
             metric.reset_state()
 
-    def read(self) -> dict[str, float]:
-        """Logs by name, in alphabetical order as Keras has them."""
-        if self._model._trainer_logs.variables:
-            return dict(sorted(self._model._trainer_logs.values().items()))
+    def read(self, mode: str) -> dict[str, float]:
+        """Logs of "train" or "test" by name, in alphabetical order as Keras has them."""
+        own = self._model._trainer_logs[mode]
+        if own.variables:
+            return dict(sorted(own.values().items()))
         if not self._is_ready:
             self._prepare()
         if self._program is not None:
@@ -153,7 +154,7 @@ class EpochLoop:
             model._trainer_results.reset()
             callbacks.on_epoch_begin(epoch)
             self._run()
-            logs = model._trainer_results.read()
+            logs = model._trainer_results.read(mode="train")
             self._check_loss(logs)
             if evaluator is not None and validate_now(epoch, validation_freq):
                 val_logs = evaluator.evaluate()
@@ -172,7 +173,7 @@ class EpochLoop:
         self.model._trainer_results.reset()
         self._next_batch = 0
         self._run()
-        logs = self.model._trainer_results.read()
+        logs = self.model._trainer_results.read(mode="test")
         self.callbacks.on_test_end(logs)
         return logs
 
@@ -269,7 +270,7 @@ class EpochLoop:
                 logs = (
                     {"outputs": self._outputs}
                     if mode == "predict"
-                    else model._trainer_results.read()
+                    else model._trainer_results.read(mode)
                 )
                 end(batch - first, logs)
                 return not model.stop_training if mode == "train" else True
@@ -278,7 +279,7 @@ class EpochLoop:
         if callbacks.wants_progress:
 
             def show(batch: int) -> None:
-                logs = {} if mode == "predict" else model._trainer_results.read()
+                logs = {} if mode == "predict" else model._trainer_results.read(mode)
                 callbacks.on_progress(batch - first + 1, logs)
 
             return None, show
@@ -294,11 +295,11 @@ class EpochLoop:
                 getattr(callbacks, f"on_{mode}_batch_begin")(done)
             self._run_batch(batch)
             if wants:
-                logs = {} if mode == "predict" else model._trainer_results.read()
+                logs = {} if mode == "predict" else model._trainer_results.read(mode)
                 getattr(callbacks, f"on_{mode}_batch_end")(done, logs)
             elif callbacks.wants_progress:
                 callbacks.on_progress(
-                    done + 1, {} if mode == "predict" else model._trainer_results.read()
+                    done + 1, {} if mode == "predict" else model._trainer_results.read(mode)
                 )
             done += 1
             if mode == "train" and model.stop_training:

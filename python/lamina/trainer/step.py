@@ -124,7 +124,7 @@ def run_eagerly(model: Any, mode: str, parts: tuple[Any, ...]) -> tuple[Any, lis
             with tracing.Recorder():
                 logs = model.train_step(data)
         if not model._has_default_step(mode):
-            model._trainer_logs.keep(logs or {})
+            model._trainer_logs[mode].keep(logs or {})
         return None, []
     finally:
         model._clear_losses()

@@ -57,7 +57,7 @@ class Trainer(CompiledModel):
                     if self._has_default_step(mode):
                         step(data)
                     else:
-                        self._trainer_logs.keep(step(_trimmed(data)) or {})
+                        self._trainer_logs[mode].keep(step(_trimmed(data)) or {})
             finally:
                 self._clear_losses()  # type: ignore[attr-defined]
         return Step(tracer, outputs, names)
@@ -285,13 +285,13 @@ class Trainer(CompiledModel):
         if self.run_eagerly:
             self._trainer_results.reset()
             run_eagerly(self, mode, parts)
-            return self._trainer_results.read()
+            return self._trainer_results.read(mode)
         step = self._step(mode, parts)
         self._trainer_results.reset()
         columns = [leaf for leaf in structure.flatten(parts) if leaf is not None]
         step.check_ids(columns, who)
         step.program(columns)
-        return self._trainer_results.read()
+        return self._trainer_results.read(mode)
 
     def _ordered_logs(self, logs: dict[str, float]) -> Any:
         """Loss first, then the metrics as compiled, then the rest by name."""

@@ -126,3 +126,23 @@ def test_config_round_trip() -> None:
     again = lamina.Sequential.from_config(model.get_config())
     assert again.name == "s" and again.get_config() == model.get_config()
     assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in model.weights]
+
+
+def test_the_first_data_do_not_bind_later_sizes() -> None:
+    layers = lamina.layers
+    words = lamina.Sequential([layers.Embedding(5, 2), layers.LSTM(3), layers.Dense(1)])
+    words.compile("adam", "mse")
+    words.fit(np.ones((4, 3), int), np.ones((4, 1)), verbose=0)
+    assert words.predict(np.ones((2, 5), int), verbose=0).shape == (2, 1)
+    images = lamina.Sequential(
+        [layers.Conv2D(2, 2), layers.GlobalAveragePooling2D(), layers.Dense(1)]
+    )
+    images.compile("adam", "mse")
+    images.fit(np.ones((4, 6, 6, 1)), np.ones((4, 1)), verbose=0)
+    assert images.predict(np.ones((2, 8, 8, 1)), verbose=0).shape == (2, 1)
+    with pytest.raises(ValueError, match="conv2d"):
+        images.predict(np.ones((2, 8, 8, 3)), verbose=0)
+    rows = lamina.Sequential([layers.Dense(2, name="first")])
+    rows.predict(np.ones((2, 3)), verbose=0)
+    with pytest.raises(ValueError, match="first"):
+        rows.predict(np.ones((2, 4)), verbose=0)

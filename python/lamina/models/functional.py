@@ -184,7 +184,9 @@ class Functional(Model):
         shape, wanted = tuple(tensor.shape), tuple(place.shape)
         pairs = list(zip(shape[1:], wanted[1:], strict=False))
         wrong = [(got, size) for got, size in pairs if None not in (got, size) and got != size]
-        if len(shape) == len(wanted) and not wrong:
+        if len(shape) == len(wanted) and (
+            not wrong or not self.__dict__.get("_checks_sizes", True)
+        ):
             return
         last = len(shape) == len(wanted) and pairs and pairs[-1] == (wrong[0] if wrong else None)
         problem = (

@@ -131,11 +131,15 @@ class Sequential(Model):
                 )
             dtype = self._stack[0].input_dtype
             self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=dtype))
+            self.__dict__["_has_inferred_input"] = True
         inputs = outputs = self._stack[0].output
         for layer in self._stack[1:]:
             outputs = layer(outputs)
         self._functional = Functional(inputs, outputs)
         self._functional.__dict__["_owner"] = self
+        # The first data do not bind the sizes of later ones: the layers know what they need.
+        inferred = self.__dict__.get("_has_inferred_input", False)
+        self._functional.__dict__["_checks_sizes"] = not inferred
 
     # The functional model behind
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import chart, report
 from bench.peers import MODULES
 from bench.processes import (
     PeerProcess,
@@ -24,6 +24,14 @@ from bench.processes import (
     usable_cores,
 )
 from bench.workloads import WORKLOADS
+
+# What a worker is asked to do -> title of the table.
+KINDS = {
+    "train": "training step",
+    "predict row": "predict one row",
+    "call row": "direct call, one row",
+    "predict all": "bulk predict, per row",
+}
 
 
 def main() -> int:
@@ -47,6 +55,8 @@ def main() -> int:
     versions = {peer.peer: peer.version for peer in peers}
     content = {"machine": report.machine(), "versions": versions, "results": summaries}
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.chart:
+        chart.draw(summaries, names, options.chart)
     return 0
 
 
@@ -68,6 +78,9 @@ def parse_arguments() -> argparse.Namespace:
         help="interpreter that has a peer, when it is not this one",
     )
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="JSON file to write")
+    parser.add_argument(
+        "--chart", type=Path, help="bar chart to draw, .svg or .png (needs matplotlib)"
+    )
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 3, 0.1
@@ -77,11 +90,10 @@ def parse_arguments() -> argparse.Namespace:
 def measure(
     peers: list[PeerProcess], workloads: list[str], rounds: int, seconds: float
 ) -> dict[str, report.Samples]:
-    """Seconds per training step and per one-row predict."""
+    """Seconds per cell for every kind of measurement."""
     names = [peer.peer for peer in peers]
     results: dict[str, report.Samples] = {
-        kind: {workload: {name: [] for name in names} for workload in workloads}
-        for kind in ("train", "predict")
+        kind: {workload: {name: [] for name in names} for workload in workloads} for kind in KINDS
     }
     failed: set[tuple[str, str]] = set()
     for number in range(rounds):
@@ -97,10 +109,7 @@ def measure(
                     except RuntimeError as error:
                         print(f"{workload}: {error}", file=sys.stderr)
                         failed.add((peer.peer, workload))
-    return {
-        "training step" if kind == "train" else "predict one row": rows
-        for kind, rows in results.items()
-    }
+    return {title: results[kind] for kind, title in KINDS.items()}
 
 
 def measure_imports(peers: list[PeerProcess], rounds: int) -> report.Samples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ MODULES = {
     "keras-jax": "jax",
     "keras-torch": "torch",
     "pytorch": "torch",
+    "pytorch-compile": "torch",
 }
 
 
@@ -25,6 +25,8 @@ class Runner(Protocol):
 
     def fit(self, epochs: int) -> None: ...
     def predict_row(self, times: int) -> None: ...
+    def call_row(self, times: int) -> None: ...
+    def predict_all(self, times: int) -> None: ...
 
 
 def environment(peer: str) -> dict[str, str]:
@@ -58,8 +60,8 @@ def versions(peer: str) -> str:
 
 def make_runner(peer: str, workload: Workload) -> Runner:
     """The workload's model in the peer's library."""
-    if peer == "pytorch":
-        return TorchRunner(workload)
+    if peer.startswith("pytorch"):
+        return TorchRunner(workload, compiled=peer.endswith("-compile"))
     import importlib
 
     keras = importlib.import_module("lamina" if peer == "lamina" else "keras")
@@ -82,22 +84,43 @@ class KerasRunner:
         for _ in range(times):
             self.model.predict(row, verbose=0)
 
+    def call_row(self, times: int) -> None:
+        row = self.x[:1]
+        for _ in range(times):
+            np.asarray(self._detached(self.model(row, training=False)))
+
+    def predict_all(self, times: int) -> None:
+        for _ in range(times):
+            self.model.predict(self.x, batch_size=256, verbose=0)
+
+    @staticmethod
+    def _detached(output: Any) -> Any:
+        return output.detach() if hasattr(output, "detach") else output
+
 
 class TorchRunner:
     """The loop that PyTorch users write: shuffle, gather, forward, backward, step."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, compiled: bool) -> None:
         import torch
 
         x, y = workload.data()
         self.torch = torch
-        if workload.name == "cnn":
-            x, y = np.ascontiguousarray(x.transpose(0, 3, 1, 2)), y.argmax(axis=1)
+        model, self.loss = workload.torch(torch)
         self.x = torch.from_numpy(x.astype(np.int64) if x.dtype == np.int32 else x)
         self.y = torch.from_numpy(y)
+        if isinstance(self.loss, torch.nn.CrossEntropyLoss):
+            self.y = self.y.argmax(dim=1)
+        if x.ndim == 4:
+            self.x = self._channels_first(self.x)
+            model = model.to(memory_format=torch.channels_last)
+            self.y = self._channels_first(self.y) if y.ndim == 4 else self.y
         self.batch_size = workload.batch_size
-        self.model, self.loss = _torch_models(torch)[workload.name]()
-        self.optimizer = torch.optim.Adam(self.model.parameters(), eps=1e-7)
+        self.optimizer = torch.optim.Adam(model.parameters(), eps=1e-7, fused=True)
+        self.model = torch.compile(model) if compiled else model
+
+    def _channels_first(self, images: Any) -> Any:
+        return images.permute(0, 3, 1, 2).contiguous(memory_format=self.torch.channels_last)
 
     def fit(self, epochs: int) -> None:
         self.model.train()
@@ -116,56 +139,15 @@ class TorchRunner:
     def predict_row(self, times: int) -> None:
         self.model.eval()
         row = self.x[:1]
-        with self.torch.no_grad():
+        with self.torch.inference_mode():
             for _ in range(times):
                 self.model(row).numpy()
 
+    call_row = predict_row  # PyTorch has no other way
 
-def _torch_models(torch: Any) -> dict[str, Callable[[], tuple[Any, Any]]]:
-    nn = torch.nn
-
-    class LastOutput(nn.Module):
-        """Embedding, LSTM, and the output after the last word."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(5000, 128)
-            self.lstm = nn.LSTM(128, 64, batch_first=True)
-            self.dense = nn.Linear(64, 1)
-
-        def forward(self, ids: Any) -> Any:
-            outputs, _ = self.lstm(self.embedding(ids))
-            return self.dense(outputs[:, -1])
-
-    def sequential(loss: Any, *layers: Any) -> tuple[Any, Any]:
-        return nn.Sequential(*layers), loss
-
-    def regularized() -> tuple[Any, Any]:
-        hidden = nn.Linear(30, 64)
-        model = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
-        plain = nn.BCEWithLogitsLoss()
-        return model, lambda out, y: plain(out, y) + 0.01 * hidden.weight.square().sum()
-
-    bce = nn.BCEWithLogitsLoss()
-    return {
-        "xor": lambda: sequential(bce, nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1)),
-        "binary": lambda: sequential(bce, nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 1)),
-        "cnn": lambda: sequential(
-            nn.CrossEntropyLoss(),
-            nn.Conv2d(1, 32, 3),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(5408, 128),
-            nn.ReLU(),
-            nn.Linear(128, 10),
-        ),
-        "lstm": lambda: (LastOutput(), bce),
-        "autoencoder": lambda: sequential(
-            nn.MSELoss(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 784), nn.Sigmoid()
-        ),
-        "regularized": regularized,
-        "deferred": lambda: sequential(
-            nn.MSELoss(), nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 1)
-        ),
-    }
+    def predict_all(self, times: int) -> None:
+        self.model.eval()
+        with self.torch.inference_mode():
+            for _ in range(times):
+                parts = [self.model(part) for part in self.x.split(256)]
+                self.torch.cat(parts).numpy()

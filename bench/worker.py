@@ -2,7 +2,8 @@
 
 {"do": "versions"}                                   -> "keras 3.15.1 on torch 2.13.0"
 {"do": "train", "workload": "xor", "seconds": 0.5}   -> seconds per step
-{"do": "predict", "workload": "xor", "seconds": 0.5} -> seconds per call
+{"do": "predict row", "workload": "xor", "seconds": 0.5} -> seconds per call; also "call row"
+{"do": "predict all", "workload": "xor", "seconds": 0.5} -> seconds per row
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ class Worker:
             runner = self.runners[name] = make_runner(self.peer, WORKLOADS[name])
             runner.fit(2)
             runner.predict_row(3)
+        seconds = request["seconds"]
+        rows = len(WORKLOADS[name].data()[0])
         if request["do"] == "train":
-            rows = len(WORKLOADS[name].data()[0])
-            epoch = time_repeats(runner.fit, request["seconds"])
-            return epoch / WORKLOADS[name].steps_per_epoch(rows)
-        return time_repeats(runner.predict_row, request["seconds"])
+            return time_repeats(runner.fit, seconds) / WORKLOADS[name].steps_per_epoch(rows)
+        if request["do"] == "predict all":
+            return time_repeats(runner.predict_all, seconds) / rows
+        one_row = {"predict row": runner.predict_row, "call row": runner.call_row}
+        return time_repeats(one_row[request["do"]], seconds)
 
 
 def time_repeats(run: Callable[[int], None], seconds: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ def fresh_session() -> Iterator[None]:
     lamina.utils.clear_session()
     lamina.utils.set_random_seed(1)
     yield
+
+
+def pytest_collection_finish() -> None:
+    """What the collection made lives to the end: each session's clearing need not walk it."""
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

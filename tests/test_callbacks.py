@@ -145,6 +145,33 @@ def test_learning_rate_scheduler_sees_epoch_and_rate() -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.3)
 
 
+def two_rates() -> Any:
+    optimizer = lamina.optimizers.MultiOptimizer(
+        lamina.optimizers.OptimizerMap(
+            lamina.optimizers.SGD(0.01, name="same"),
+            {".*kernel": lamina.optimizers.SGD(0.5, name="same")},
+        )
+    )
+    model = lamina.Sequential([lamina.Input((1,)), lamina.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def test_rates_of_several_optimizers_change_one_by_one() -> None:
+    model, x = two_rates(), np.ones((2, 1))
+    halve = lamina.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    logs = model.fit(x, x, epochs=2, verbose=0, callbacks=[halve]).history
+    assert logs["learning_rate_same"] == pytest.approx([0.25, 0.125])
+    assert logs["learning_rate_same_1"] == pytest.approx([0.005, 0.0025])
+    model = two_rates()
+    reduce = lamina.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.1, patience=1, min_delta=1e9, min_lr=0.005
+    )
+    logs = model.fit(x, x, epochs=4, verbose=0, callbacks=[reduce]).history
+    assert logs["learning_rate_same"] == pytest.approx([0.5, 0.5, 0.05, 0.005])
+    assert logs["learning_rate_same_1"] == pytest.approx([0.01, 0.01, 0.005, 0.005])
+
+
 def test_learning_rate_scheduler_checks_what_it_gets() -> None:
     with pytest.raises((ValueError, TypeError)):
         fit(small(), [callbacks.LearningRateScheduler(lambda epoch: "fast")], 1)

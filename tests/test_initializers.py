@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import lamina
+from lamina import ops
 from tests.conftest import check_golden, golden_names, stored
 from tests.golden.cases import CASES
 from tests.golden.initializers_cases import RANDOM, SHAPES
@@ -80,6 +83,37 @@ def test_typo(typo: str, meant: str) -> None:
 def test_bad_variance_scaling(kwargs: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         lamina.initializers.VarianceScaling(**kwargs)
+
+
+def test_an_array_is_for_weights_of_its_shape() -> None:
+    given = np.arange(6.0).reshape(2, 3)
+    first = lamina.initializers.get(given)
+    np.testing.assert_array_equal(np.asarray(first((2, 3))), given)
+    with pytest.raises(ValueError, match="Expected `shape`"):
+        first((4, 2, 3))
+    assert lamina.initializers.Constant(given)((4, 2, 3)).shape == (4, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shape", "word"),
+    [
+        (dict(side="imaginary"), None, "side"),
+        (dict(scaling="l2"), None, "scaling"),
+        (dict(), (4, 3), "three axes"),
+        (dict(window=[1.0, 2.0]), (4, 1, 3), "window must have 4 values"),
+    ],
+)
+def test_bad_stft(kwargs: dict[str, Any], shape: Any, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        lamina.initializers.STFT(**kwargs)(shape)
+
+
+def test_variance_of_an_einsum_kernel_counts_its_own_axes() -> None:
+    layer = lamina.layers.EinsumDense(
+        "abc,cde->abde", (None, 8, 16), kernel_initializer="lecun_normal"
+    )
+    layer.build((None, 10, 32))
+    assert float(ops.std(layer.kernel)) == pytest.approx((1 / 32) ** 0.5, rel=0.05)
 
 
 def test_orthogonal_wants_two_axes() -> None:

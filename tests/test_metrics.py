@@ -12,6 +12,7 @@ from tests.conftest import check_golden, golden_names
 from tests.golden.metrics_cases import TABLE
 
 
+@pytest.mark.filterwarnings("ignore:.*sample_weight has a float type:UserWarning")
 @pytest.mark.parametrize("name", golden_names("metrics"))
 def test_like_keras(name: str) -> None:
     check_golden("metrics", name)

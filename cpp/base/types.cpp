@@ -18,9 +18,20 @@ namespace {
 struct DTypeRow {
   const char* name;
   std::size_t size;
+  DType compute;
+  bool floating;
 };
-constexpr DTypeRow kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int32", 4},
-                                {"int64", 8},   {"uint8", 1},   {"bool", 1}};
+// In the order of the enum.
+constexpr DTypeRow kDTypes[] = {
+    {"float32", 4, DType::f32, true},       {"float64", 8, DType::f64, true},
+    {"int32", 4, DType::i32, false},        {"int64", 8, DType::i64, false},
+    {"uint8", 1, DType::u8, false},         {"bool", 1, DType::boolean, false},
+    {"float16", 2, DType::f32, true},       {"bfloat16", 2, DType::f32, true},
+    {"float8_e4m3fn", 1, DType::f32, true}, {"float8_e5m2", 1, DType::f32, true},
+    {"int8", 1, DType::i32, false},         {"int16", 2, DType::i32, false},
+    {"uint16", 2, DType::i32, false},       {"uint32", 4, DType::i64, false}};
+
+const DTypeRow& row_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)]; }
 
 // Letters to insert, drop or change, and neighbours to swap ("rleu" is one away from "relu").
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -42,9 +53,10 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::size_t item_size(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].size; }
-const char* dtype_name(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
-bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+std::size_t item_size(DType dtype) { return row_of(dtype).size; }
+const char* dtype_name(DType dtype) { return row_of(dtype).name; }
+bool is_floating(DType dtype) { return row_of(dtype).floating; }
+DType compute_dtype(DType dtype) { return row_of(dtype).compute; }
 
 DType parse_dtype(std::string_view name) {
   std::vector<std::string> names;
@@ -53,8 +65,9 @@ DType parse_dtype(std::string_view name) {
     names.emplace_back(kDTypes[i].name);
   }
   const std::string near = nearest_name(name, names);
-  throw TypeError("dtype '" + std::string(name) +
-                  "' is not one of float32, float64, int32, int64, uint8, bool" +
+  std::string all;
+  for (const std::string& n : names) all += (all.empty() ? "" : ", ") + n;
+  throw TypeError("dtype '" + std::string(name) + "' is not one of " + all +
                   (near.empty() ? "" : ". Did you mean '" + near + "'?"));
 }
 
@@ -105,6 +118,11 @@ std::string to_string(const Attr& attr) {
     return text;
   }
   if (const auto* s = std::get_if<std::string>(&attr)) return "'" + *s + "'";
+  if (const auto* g = std::get_if<GraphPtr>(&attr)) {
+    char text[32];  // bodies differ unless they are one object
+    std::snprintf(text, sizeof text, "graph@%p", static_cast<const void*>(g->get()));
+    return text;
+  }
   std::string text = "[";
   for (const std::int64_t v : std::get<std::vector<std::int64_t>>(attr)) {
     if (text.size() > 1) text += ", ";

@@ -26,6 +26,8 @@ py::dtype numpy_dtype(DType dtype);
 // A tensor on the array's own memory, which it keeps alive. The array must be C-contiguous, in
 // native byte order and of an engine dtype: TypeError otherwise.
 Tensor tensor_of(const py::array& array);
+// The same, where the array's items are the bits of `dtype`, a type that NumPy lacks.
+Tensor tensor_of_bits(const py::array& array, const std::string& dtype);
 // An array on the tensor's own memory, which it keeps alive.
 py::array array_of(const Tensor& tensor);
 Shape shape_of(const py::iterable& sizes);  // None is an unknown size

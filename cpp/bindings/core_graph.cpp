@@ -15,6 +15,8 @@ Attr attr_of(const std::string& name, const py::handle& value) {
       list.push_back(item.is_none() ? kUnknown : item.cast<std::int64_t>());
     return list;
   }
+  if (py::isinstance<GraphHandle>(value))
+    return std::make_shared<const Graph>(value.cast<const GraphHandle&>().graph);
   throw TypeError("attribute '" + name + "' must be a bool, int, float, str or list of ints, got " +
                   std::string(py::str(py::type::of(value))));
 }
@@ -76,7 +78,12 @@ Attrs attrs_of(const py::dict& attrs) {
 py::dict dict_of(const Attrs& attrs) {
   py::dict out;
   for (const auto& [key, attr] : attrs)
-    std::visit([&](const auto& v) { out[py::str(key)] = py::cast(v); }, attr);
+    std::visit(
+        [&, &name = key](const auto& v) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(v)>, GraphPtr>)
+            out[py::str(name)] = py::cast(v);
+        },
+        attr);
   return out;
 }
 

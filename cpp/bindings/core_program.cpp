@@ -220,6 +220,13 @@ void bind_program(py::module_& m) {
            }),
            py::arg("graph"), py::arg("fuse") = true, py::arg("reuse") = true)
       .def("__call__", &call, py::arg("inputs"), "Run once: arrays in, new arrays out.")
+      .def(
+          "run",
+          [](Program& program, const std::vector<Tensor>& inputs) {
+            const py::gil_scoped_release release;
+            return program.run(inputs);
+          },
+          py::arg("inputs"), "Run once: tensors in, new tensors out.")
       .def("read_numbers", &read_numbers,
            "Run once without inputs; the outputs, single numbers, as floats.")
       .def_property_readonly("arena_bytes", &Program::arena_bytes)

@@ -23,24 +23,49 @@ DType dtype_of(const py::dtype& dtype) {
     throw TypeError(
         "arrays of foreign byte order are not taken; use arr.astype(arr.dtype.newbyteorder('='))");
   if (kind == 'f' && size == 4) return DType::f32;
+  if (kind == 'f' && size == 2) return DType::f16;
   if (kind == 'f' && size == 8) return DType::f64;
   if (kind == 'i' && size == 4) return DType::i32;
   if (kind == 'i' && size == 8) return DType::i64;
   if (kind == 'u' && size == 1) return DType::u8;
+  if (kind == 'i' && size == 1) return DType::i8;
+  if (kind == 'i' && size == 2) return DType::i16;
+  if (kind == 'u' && size == 2) return DType::u16;
+  if (kind == 'u' && size == 4) return DType::u32;
   if (kind == 'b') return DType::boolean;
   throw TypeError("arrays of dtype " + std::string(py::str(dtype)) +
-                  " are not taken: use float32, float64, int32, int64, uint8 or bool");
+                  " are not taken: use float16 to float64, int8 to int64, uint8 to uint32 or bool");
 }
 
 }  // namespace
 
-py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
+// NumPy has no bfloat16 and no float8: their arrays hold the bits.
+py::dtype numpy_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return py::dtype("uint16");
+    case DType::f8e4m3:
+    case DType::f8e5m2:
+      return py::dtype("uint8");
+    default:
+      return py::dtype(dtype_name(dtype));
+  }
+}
 
 Tensor tensor_of(const py::array& array) {
   if ((array.flags() & py::array::c_style) == 0)
     throw TypeError("the array must be C-contiguous; use numpy.ascontiguousarray");
   Spec spec{dtype_of(array.dtype()), Shape(array.shape(), array.shape() + array.ndim())};
   return Tensor::wrap(std::move(spec), const_cast<void*>(array.data()), keep_alive(array));
+}
+
+Tensor tensor_of_bits(const py::array& array, const std::string& dtype) {
+  Tensor bits = tensor_of(array);
+  const Spec spec{parse_dtype(dtype), bits.shape()};
+  if (item_size(spec.dtype) != item_size(bits.dtype()))
+    throw TypeError("a number of " + dtype + " has " + std::to_string(item_size(spec.dtype)) +
+                    " bytes, one of the array " + std::to_string(item_size(bits.dtype())));
+  return Tensor::wrap(spec, bits.raw(), bits.owner());
 }
 
 py::array array_of(const Tensor& tensor) {
@@ -67,11 +92,14 @@ void bind_tensor(py::module_& m) {
   py::class_<Tensor>(m, "Tensor", "Numbers in aligned memory; shares it with NumPy both ways.")
       .def(py::init(&tensor_of), py::arg("array"),
            "A tensor on the array's memory, without a copy.")
+      .def_static("of_bits", &tensor_of_bits, py::arg("array"), py::arg("dtype"),
+                  "A tensor on the array's memory, whose bits are numbers of `dtype`.")
       .def_property_readonly("shape", [](const Tensor& t) { return tuple_of(t.shape()); })
       .def_property_readonly("dtype", [](const Tensor& t) { return dtype_name(t.dtype()); })
       .def_property_readonly("size", &Tensor::size)
       .def("clone", &Tensor::clone)
-      .def("to_numpy", &array_of, "The values, without a copy.");
+      .def("to_numpy", &array_of,
+           "The values, without a copy; of a type that NumPy lacks (bfloat16, float8), its bits.");
 
   py::class_<Variable, VariablePtr>(m, "Variable", "State that a step reads and assigns.")
       .def(py::init([](std::string name, const Tensor& value) {

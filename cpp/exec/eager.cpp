@@ -5,18 +5,34 @@
 #include "base/denormals.h"
 #include "base/parallel.h"
 #include "exec/program.h"
+#include "kernels/narrow.h"
+#include "ops/widen.h"
 
 namespace lamina {
 namespace {
 
 bool all_finite(const Tensor& t) {
   if (!is_floating(t.dtype())) return true;
-  return with_float(t.dtype(), [&](auto tag) {
-    const auto* p = t.data<decltype(tag)>();
+  return kernels::with_storage(t.dtype(), [&](auto tag) {
+    const auto* p = static_cast<const decltype(tag)*>(t.raw());
     for (std::size_t i = 0; i < t.size(); ++i)
-      if (!std::isfinite(p[i])) return false;
+      if (!std::isfinite(static_cast<double>(kernels::widened(p[i])))) return false;
     return true;
   });
+}
+
+Tensor cast(const Tensor& t, DType to) {
+  return t.dtype() == to ? t : run_op("cast", {{t}}, cast_to(to))[0];
+}
+
+std::vector<Tensor> run_widened(const OpDef& op, std::span<const Tensor> in,
+                                std::span<const Spec> specs, const Attrs& attrs) {
+  const Widened w = widen(op, specs, attrs);
+  std::vector<Tensor> wide;
+  for (std::size_t i = 0; i < in.size(); ++i) wide.push_back(cast(in[i], w.in[i].dtype));
+  std::vector<Tensor> out = run_op(op.name, wide, w.attrs);
+  for (std::size_t k = 0; k < out.size(); ++k) out[k] = cast(out[k], w.results[k]);
+  return out;
 }
 
 }  // namespace
@@ -30,6 +46,7 @@ std::vector<Tensor> run_op(std::string_view op, std::span<const Tensor> in, cons
       throw ShapeError(std::string(op) + ": the result would be " + to_string(spec) +
                        ", but it needs every size");
   const OpDef& def = find_op(op);
+  if (needs_widening(def, in_specs, attrs)) return run_widened(def, in, in_specs, attrs);
   if (def.has(kView))
     return {Tensor::wrap(out_specs[0], const_cast<void*>(in[0].raw()), in[0].owner())};
   const std::unique_ptr<bool[]> used(new bool[out_specs.size() + 1]);

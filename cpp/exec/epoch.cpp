@@ -8,6 +8,7 @@
 #include "base/denormals.h"
 #include "base/parallel.h"
 #include "exec/program.h"
+#include "kernels/narrow.h"
 
 namespace lamina {
 namespace {
@@ -126,8 +127,7 @@ class EpochRunner {
   }
 
   static bool finite(const void* value, DType dtype) {
-    return dtype == DType::f64 ? std::isfinite(*static_cast<const double*>(value))
-                               : std::isfinite(*static_cast<const float*>(value));
+    return std::isfinite(kernels::number_at(value, dtype));
   }
 
   bool loss_is_finite(const Plan& plan, bool whole) const {

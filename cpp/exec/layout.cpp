@@ -11,9 +11,10 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * 
 
 class Planner {
  public:
-  Planner(const Graph& graph, const std::vector<Unit>& units, bool reuse)
+  Planner(const Graph& graph, const std::vector<Unit>& units, bool reuse, bool borrow)
       : graph_(graph),
         reuse_(reuse),
+        borrow_(borrow),
         end_(static_cast<std::int64_t>(units.size())),
         time_(graph.nodes.size(), -1),
         maker_(graph.values.size(), -1) {
@@ -65,8 +66,10 @@ class Planner {
         if (fresh) it->second = new_root(Root::Kind::variable, 0, id);
         place(id) = {it->second, 0, id};
       } else {
-        const auto kind =
-            v.kind == Value::Kind::constant ? Root::Kind::constant : Root::Kind::arena;
+        const bool is_borrowed = borrow_ && v.kind == Value::Kind::input;
+        const auto kind = v.kind == Value::Kind::constant ? Root::Kind::constant
+                          : is_borrowed                   ? Root::Kind::borrowed
+                                                          : Root::Kind::arena;
         place(id) = {new_root(kind, bytes(id), id), 0};
       }
     }
@@ -264,7 +267,7 @@ class Planner {
   }
 
   const Graph& graph_;
-  bool reuse_;
+  bool reuse_, borrow_;
   std::int64_t end_;
   std::vector<std::int64_t> time_;       // unit of each node
   std::vector<std::int64_t> maker_;      // by value: the node that makes it
@@ -277,8 +280,8 @@ class Planner {
 }  // namespace
 
 Layout plan_layout(const Graph& graph, const std::vector<Unit>& units,
-                   const std::vector<std::size_t>& scratch_bytes, bool reuse) {
-  return Planner(graph, units, reuse).run(scratch_bytes);
+                   const std::vector<std::size_t>& scratch_bytes, bool reuse, bool borrow) {
+  return Planner(graph, units, reuse, borrow).run(scratch_bytes);
 }
 
 }  // namespace lamina

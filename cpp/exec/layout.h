@@ -14,7 +14,7 @@ namespace lamina {
 using Unit = std::vector<std::size_t>;
 
 struct Root {
-  enum class Kind : std::uint8_t { arena, variable, constant };
+  enum class Kind : std::uint8_t { arena, variable, constant, borrowed };
   Kind kind = Kind::arena;
   std::size_t bytes = 0;
   std::int64_t first = 0, last = -1;  // units; an input is alive from -1, an output to the end
@@ -38,8 +38,9 @@ struct Layout {
   std::size_t arena_bytes = 0;
 };
 
-// `scratch_bytes` by unit. With reuse off every value has a buffer of its own.
+// `scratch_bytes` by unit. With reuse off every value has a buffer of its own; with borrow on inputs
+// have none.
 Layout plan_layout(const Graph& graph, const std::vector<Unit>& units,
-                   const std::vector<std::size_t>& scratch_bytes, bool reuse);
+                   const std::vector<std::size_t>& scratch_bytes, bool reuse, bool borrow);
 
 }  // namespace lamina

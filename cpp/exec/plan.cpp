@@ -22,20 +22,38 @@ struct Plan::Impl {
       return static_cast<std::byte*>(
                  program.graph.values[place.in_variable].variable->value().raw()) +
              place.offset;
+    if (root.kind == Root::Kind::borrowed) return nullptr;  // set_input fills it in
     if (root.kind == Root::Kind::constant)
       return static_cast<std::byte*>(const_cast<void*>(owner->constant.raw())) + place.offset;
     return static_cast<std::byte*>(const_cast<void*>(arena.raw())) + root.offset + place.offset;
   }
 
+  // The place of a pointer to a borrowed input, and how far into the input it points.
+  struct Borrowed {
+    ValueId input;
+    const void** pointer;
+    std::size_t offset;
+  };
+  void note_borrowed(ValueId id, const void** pointer) {
+    const Place& place = program.layout.places[id];
+    const Root& root = program.layout.roots[place.root];
+    if (root.kind == Root::Kind::borrowed)
+      borrowed.push_back({root.value, pointer, place.offset});
+  }
+
   void bind() {
     pointers.clear();
     runs.clear();
+    borrowed.clear();
     std::size_t count = 0;
     for (const Step& step : program.steps) count += step.in.size() + step.out.size();
     pointers.reserve(count);  // Run keeps addresses into it
     for (const Step& step : program.steps) {
       void** ins = pointers.data() + pointers.size();
-      for (const ValueId id : step.in) pointers.push_back(address(id));
+      for (const ValueId id : step.in) {
+        pointers.push_back(address(id));
+        note_borrowed(id, const_cast<const void**>(&pointers.back()));
+      }
       void** outs = pointers.data() + pointers.size();
       for (const ValueId id : step.out) pointers.push_back(id == kNoValue ? nullptr : address(id));
       auto* scratch = step.scratch == ~0U ? nullptr : static_cast<std::byte*>(at({step.scratch}));
@@ -48,6 +66,8 @@ struct Plan::Impl {
       saves.push_back({at({root}), address(id), byte_size(program.graph.values[id].spec)});
       saved[id] = saves.back().to;
     }
+    for (std::size_t i = 0; i < saves.size(); ++i)
+      note_borrowed(program.layout.saved[i].first, &saves[i].from);
     const auto final_address = [&](ValueId id) {
       return saved.count(id) != 0 ? saved[id] : address(id);
     };
@@ -85,6 +105,7 @@ struct Plan::Impl {
   std::vector<void*> pointers;
   std::vector<Run> runs;
   std::vector<Copy> saves, copies;
+  std::vector<Borrowed> borrowed;
   std::vector<void*> inputs;
   std::vector<const void*> outputs;
   std::vector<std::pair<const Variable*, const void*>> bound_to;
@@ -99,6 +120,11 @@ void Plan::rebind() {
 
 void* Plan::input(std::size_t i) const { return impl_->inputs[i]; }
 const void* Plan::output(std::size_t i) const { return impl_->outputs[i]; }
+void Plan::set_input(std::size_t i, const void* data) {
+  const ValueId id = impl_->program.graph.inputs[i];
+  for (const Impl::Borrowed& b : impl_->borrowed)
+    if (b.input == id) *b.pointer = static_cast<const std::byte*>(data) + b.offset;
+}
 void Plan::run_to_seam() { impl_->run(0, impl_->program.seam_step); }
 bool Plan::failed() const { return impl_->failure.what.load(std::memory_order_relaxed) != nullptr; }
 
@@ -107,6 +133,11 @@ void Plan::throw_failure() {
   const char* what = impl_->failure.what.exchange(nullptr);
   std::snprintf(text, sizeof text, what, impl_->failure.value.load());
   throw Error(text);
+}
+
+void Plan::hand_failure(Failure& to) {
+  if (const char* what = impl_->failure.what.exchange(nullptr))
+    to.note(what, impl_->failure.value.load());
 }
 
 void Plan::finish() {
@@ -121,7 +152,10 @@ void Program::run_into(std::span<const void* const> inputs, std::span<void* cons
   const Graph& g = impl_->graph;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     std::memcpy(plan->input(i), inputs[i], byte_size(g.values[g.inputs[i]].spec));
-  const auto run = [&](std::int64_t) { plan->run(); };
+  const auto run = [&](std::int64_t) {
+    plan->run();
+    if (plan->failed()) plan->throw_failure();  // found after the seam
+  };
   if (impl_->wants_team)
     with_team(run);
   else

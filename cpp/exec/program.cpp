@@ -59,7 +59,7 @@ std::vector<int> count_readers(const Graph& graph) {
 ProgramOptions default_options() {
   const char* plan = std::getenv("LAMINA_PLAN");
   const bool plain = plan != nullptr && std::string_view(plan) == "plain";
-  return {!plain, !plain};
+  return {.fuse = !plain, .reuse = !plain};
 }
 
 Bound bind_node(const Graph& graph, const Node& node, std::span<const bool> used) {
@@ -111,7 +111,7 @@ std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
     impl.wants_team = impl.wants_team || bound.flops > kMinParallelWork;
     impl.steps.push_back(std::move(step));
   }
-  impl.layout = plan_layout(graph, units, scratch, options.reuse);
+  impl.layout = plan_layout(graph, units, scratch, options.reuse, options.borrow);
   for (std::size_t i = 0; i < impl.steps.size(); ++i)
     impl.steps[i].scratch = impl.layout.scratch[i];
   impl.graph = std::move(graph);

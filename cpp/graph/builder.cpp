@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/op.h"
+#include "ops/widen.h"
 
 namespace lamina {
 namespace {
@@ -44,7 +44,14 @@ ValueId new_value(Graph& graph, Value value) {
 std::vector<Spec> infer(std::string_view op, std::span<const Spec> in, const Attrs& attrs) {
   const OpDef& def = find_op(op);
   return naming(op, in, [&] {
-    std::vector<Spec> out = def.infer({in, attrs});
+    std::vector<Spec> out;
+    if (needs_widening(def, in, attrs)) {
+      Widened w = widen(def, in, attrs);
+      out = std::move(w.out);
+      for (std::size_t k = 0; k < out.size(); ++k) out[k].dtype = w.results[k];
+    } else {
+      out = def.infer({in, attrs});
+    }
     for (const Spec& spec : out) check_sizes(spec);
     return out;
   });
@@ -67,6 +74,8 @@ ValueId Builder::constant(Tensor value) {
 }
 
 ValueId Builder::scalar(DType dtype, double value) {
+  if (is_narrow(dtype))
+    return constant(run_op("cast", {{Tensor::scalar(value)}}, cast_to(dtype))[0]);
   Tensor t(Spec{dtype, {}});
   with_any(dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -112,12 +121,24 @@ std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const Valu
       throw Error(std::string(op) + ": there is no value " + std::to_string(id));
     specs.push_back(spec(id));
   }
+  const OpDef& def = find_op(op);
+  if (needs_widening(def, specs, attrs)) return emit_widened(def, in, specs, attrs);
   std::vector<Spec> out = infer(op, specs, attrs);
-  Node node{&find_op(op), std::move(attrs), {in.begin(), in.end()}, {}, origin_};
+  Node node{&def, std::move(attrs), {in.begin(), in.end()}, {}, origin_};
   for (Spec& s : out)
     node.out.push_back(new_value(graph_, {std::move(s), Value::Kind::temp, {}, nullptr}));
   graph_.nodes.push_back(std::move(node));
   return graph_.nodes.back().out;
+}
+
+std::vector<ValueId> Builder::emit_widened(const OpDef& op, std::span<const ValueId> in,
+                                           std::span<const Spec> specs, const Attrs& attrs) {
+  const Widened w = naming(op.name, specs, [&] { return widen(op, specs, attrs); });
+  std::vector<ValueId> wide;
+  for (std::size_t i = 0; i < in.size(); ++i) wide.push_back(cast(in[i], w.in[i].dtype));
+  std::vector<ValueId> out = emit_all(op.name, wide, w.attrs);
+  for (std::size_t k = 0; k < out.size(); ++k) out[k] = cast(out[k], w.results[k]);
+  return out;
 }
 
 ValueId Builder::emit(std::string_view op, std::span<const ValueId> in, Attrs attrs) {

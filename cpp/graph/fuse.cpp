@@ -94,7 +94,7 @@ class Fuser {
     }
   }
 
-  // relu(dense(x, w, b))  ->  dense(x, w, b, activation='relu'); likewise conv2d.
+  // relu(dense(x, w, b))  ->  dense(x, w, b, activation='relu'); likewise conv.
   void activation_into_producer(std::size_t index) {
     Node& node = graph_.nodes[index];
     const std::string_view op = node.op->name;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "kernels/narrow.h"
 #include "ops/op.h"
 
 namespace lamina {
@@ -107,11 +108,10 @@ class Simplifier {
     const Value& v = graph_.values[id];
     if (v.kind != Value::Kind::constant || v.constant.size() == 0) return std::nullopt;
     if (v.constant.size() > static_cast<std::size_t>(kLargestFolded)) return std::nullopt;
-    return with_any(v.spec.dtype, [&](auto tag) -> std::optional<double> {
-      const auto* p = v.constant.data<decltype(tag)>();
-      if (!std::equal(p + 1, p + v.constant.size(), p)) return std::nullopt;
-      return static_cast<double>(*p);
-    });
+    const std::size_t item = item_size(v.spec.dtype);
+    const auto* p = static_cast<const std::byte*>(v.constant.raw());
+    if (std::memcmp(p, p + item, v.constant.bytes() - item) != 0) return std::nullopt;
+    return kernels::number_at(p, v.spec.dtype);
   }
 
   // A value that equals the node's result, or kNoValue. May also rewrite the node's operands.
@@ -119,6 +119,9 @@ class Simplifier {
     const std::string_view op = node.op->name;
     const Spec out = spec(node.out[0]);
     const auto same_spec = [&](ValueId id) { return spec(id) == out ? id : kNoValue; };
+    // Gradients were taken before, so what only they ask about is the value itself by now.
+    if (op == "straight_through" || op == "float8_operand" || op == "float8_gradient")
+      return same_spec(node.in[0]);
     if (op == "identity" || op == "stop_gradient" || op == "cast" || op == "broadcast_to" ||
         op == "reshape") {
       if (op == "reshape")  // reshape of a reshape: from the first
@@ -129,9 +132,36 @@ class Simplifier {
     if (op == "negative")
       if (const Node* inner = maker(node.in[0]); inner != nullptr && inner->op->name == "negative")
         return inner->in[0];
+    if (op == "transpose") return transpose_of_transpose(node);
     if (op == "add" || op == "subtract" || op == "multiply" || op == "divide")
       return arithmetic(node, op, same_spec);
     return kNoValue;
+  }
+
+  // Layers for channels-first data turn it around themselves: what one turned back, the next turns
+  // again. The two become one transpose, or none.
+  ValueId transpose_of_transpose(Node& node) {
+    const Node* const inner = maker(node.in[0]);
+    if (inner == nullptr || inner->op->name != "transpose") return kNoValue;
+    const std::vector<std::int64_t> first = axes_of(*inner);
+    std::vector<std::int64_t> both, unchanged;
+    for (const std::int64_t axis : axes_of(node)) {
+      unchanged.push_back(static_cast<std::int64_t>(both.size()));
+      both.push_back(first[static_cast<std::size_t>(axis)]);
+    }
+    if (both == unchanged) return inner->in[0];
+    node.in[0] = inner->in[0];
+    node.attrs["perm"] = std::move(both);
+    return kNoValue;
+  }
+
+  std::vector<std::int64_t> axes_of(const Node& node) const {
+    const auto rank = static_cast<std::int64_t>(spec(node.in[0]).shape.size());
+    std::vector<std::int64_t> axes(static_cast<std::size_t>(rank));
+    for (std::int64_t i = 0; i < rank; ++i) axes[static_cast<std::size_t>(i)] = rank - 1 - i;
+    axes = attr_ints(node.attrs, "perm", axes);
+    for (std::int64_t& axis : axes) axis = axis < 0 ? axis + rank : axis;
+    return axes;
   }
 
   template <class SameSpec>

@@ -1,49 +1,75 @@
-// 2-D convolution over channels-last images. x [batch, in_h, in_w, in_c], w [kernel_h, kernel_w,
-// in_c / groups, out_c], y [batch, out_h, out_w, out_c]. The work is split over output pixels by a
-// rule that depends on the shapes only; an output's bits do not depend on the rest of the batch.
+// Convolution over channels-last data with up to three spatial axes. x [batch, in..., in_c],
+// w [kernel..., in_c / groups, out_c], y [batch, out..., out_c]. The work is split over output
+// pixels by a rule that depends on the shapes only; an output's bits do not depend on the rest of
+// the batch.
 #pragma once
+
+#include <array>
 
 #include "kernels/gemm.h"
 
 namespace lamina {
 
 struct ConvShape {
-  Dim batch, in_h, in_w, in_c, out_h, out_w, out_c;
-  Dim kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-  Dim pad_top, pad_left;  // zeros before the first row and column; what follows is implied
-  Dim groups;
+  using Axes = std::array<Dim, 3>;  // depth, height, width; an axis that is not there has size 1
+  Dim batch, in_c, out_c, groups;
+  Axes in, out, kernel, stride, dilation;
+  Axes pad;  // zeros before the first cell of each axis; what follows the last is implied
 
-  Dim pixels() const { return batch * out_h * out_w; }
+  static Dim product(const Axes& a) { return a[0] * a[1] * a[2]; }
+  Dim out_plane() const { return product(out); }
+  Dim in_plane() const { return product(in); }
+  Dim positions() const { return product(kernel); }
+  Dim pixels() const { return batch * out_plane(); }
   Dim group_in() const { return in_c / groups; }
   Dim group_out() const { return out_c / groups; }
-  Dim depth() const { return kernel_h * kernel_w * group_in(); }  // products per output element
+  Dim depth() const { return positions() * group_in(); }  // products per output element
   Dim weights() const { return depth() * out_c; }
-  bool unit_stride() const { return stride_h == 1 && stride_w == 1; }
+  bool unit_stride() const { return stride == Axes{1, 1, 1}; }
   bool pointwise() const {  // a plain matrix product over the pixels
-    return kernel_h == 1 && kernel_w == 1 && unit_stride() && groups == 1 && pad_top == 0 &&
-           pad_left == 0 && in_h == out_h && in_w == out_w;
+    return positions() == 1 && unit_stride() && groups == 1 && pad == Axes{} && in == out;
   }
-  bool depthwise() const { return groups > 1 && group_in() == 1 && group_out() == 1; }
+  // Every filter sees one channel, or so few that a matrix product would have few columns.
+  bool thin() const {
+    const Dim g = group_in();
+    return groups > 1 && (g == 1 || (g == group_out() && (g == 2 || g == 4 || g == 8)));
+  }
   double multiply_adds() const {
     return static_cast<double>(pixels()) * static_cast<double>(weights());
   }
+  // Where the cell lies on an axis that output `o` reads at kernel position k; may be outside.
+  Dim cell(int axis, Dim o, Dim k) const {
+    return o * stride[axis] - pad[axis] + k * dilation[axis];
+  }
 };
 
+struct OutputRow {  // columns [column, column + count) of one row of one image's output
+  Dim image, plane, row, column, count;
+};
+// The part of output pixels [p, end) that lies in the row of p; `out` are the output's axes.
+inline OutputRow row_at(const ConvShape::Axes& out, Dim p, Dim end) {
+  const Dim rows = p / out[2], column = p % out[2];
+  const Dim planes = rows / out[1];
+  return {planes / out[0], planes % out[0], rows % out[1], column,
+          end - p < out[2] - column ? end - p : out[2] - column};
+}
+
 template <class T>
-void conv2d(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e);
+void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e);
 
 // Elements of scratch that the gradients need.
-Dim conv2d_input_grad_scratch(const ConvShape& s);
-Dim conv2d_weight_grad_scratch(const ConvShape& s);
+Dim conv_input_grad_scratch(const ConvShape& s);
+Dim conv_weight_grad_scratch(const ConvShape& s);
 
 template <class T>
-void conv2d_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, T* scratch);
+void conv_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, T* scratch);
 template <class T>
-void conv2d_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scratch);
+void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scratch);
 
-// One filter per channel (s.depthwise()): vectors of channels instead of a matrix product.
+// Thin groups: vectors of filters instead of a matrix product.
 template <class T>
 void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e);
+// With several channels in a group, w is turned: positions backwards, (filter, channel) of a group.
 template <class T>
 void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx);
 template <class T>  // of output pixels [begin, end)

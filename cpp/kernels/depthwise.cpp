@@ -1,114 +1,425 @@
-// Convolution with one filter per channel: every step is a vector of channels, so there is nothing
-// for a matrix product to share.
+// Convolution whose filters see one channel each, or two to eight: every step is a vector of
+// filters, so there is nothing for a matrix product to share. A block of neighbouring output
+// columns keeps its sums in registers over all taps of the kernel; the weight gradient keeps the
+// sums of several taps.
 #include <algorithm>
+#include <type_traits>
 
 #include "base/parallel.h"
 #include "kernels/conv.h"
-#include "kernels/vec.h"
+#include "kernels/patches.h"
+#include "kernels/taps.h"
 
 namespace lamina {
 namespace {
 
-struct Pixel {
-  Dim image, row, column;
-};
-Pixel pixel_at(Dim p, Dim height, Dim width) {
-  return {p / (width * height), p / width % height, p % width};
+using patches::ceil_div;
+using taps::Tap;
+using taps::Taps;
+
+constexpr int kWeightSlot = 0, kTapSlot = 2, kIndexSlot = 3;  // workspace slots
+constexpr Dim kWeightBytes = 12 * 1024;                       // of the first cache, for weights
+constexpr int kTapsAtOnce = 9;  // sums of the weight gradient in registers
+
+// ---- Where a vector of filters finds its channels
+
+template <class T>
+LAMINA_INLINE Vec<T> permuted(Vec<T> v, Mask<T> lanes) {
+#if defined(__clang__)
+  Vec<T> r;
+  for (int i = 0; i < kLanes<T>; ++i) r[i] = v[lanes[i]];
+  return r;
+#else
+  return __builtin_shuffle(v, lanes);
+#endif
 }
 
-// Calls body(tap, input element offset) for the kernel positions that lie inside the image.
-template <class Body>
-LAMINA_INLINE void over_taps(const ConvShape& s, const Pixel& out, const Body& body) {
-  for (Dim kh = 0; kh < s.kernel_h; ++kh) {
-    const Dim ih = out.row * s.stride_h - s.pad_top + kh * s.dilation_h;
-    if (ih < 0 || ih >= s.in_h) continue;
-    for (Dim kw = 0; kw < s.kernel_w; ++kw) {
-      const Dim iw = out.column * s.stride_w - s.pad_left + kw * s.dilation_w;
-      if (iw < 0 || iw >= s.in_w) continue;
-      body(kh * s.kernel_w + kw, ((out.image * s.in_h + ih) * s.in_w + iw) * s.in_c);
+// The filters as vectors, of which [from, to) are being worked on. The last one ends at the last
+// filter and repeats some of the one before: lanes do not know each other, and no vector is partial
+// unless there are too few filters for one.
+template <class T>
+struct Vectors {
+  Dim filters, from, to;
+
+  Dim first(Dim v) const { return std::min(v * kLanes<T>, std::max<Dim>(filters - kLanes<T>, 0)); }
+  int lanes() const { return static_cast<int>(std::min<Dim>(filters, kLanes<T>)); }
+  // The filters of all of them.
+  Dim begin() const { return first(from); }
+  Dim size() const { return first(to - 1) + lanes() - begin(); }
+};
+template <class T>
+Dim vector_count(const ConvShape& s) {
+  return ceil_div(s.out_c, kLanes<T>);
+}
+
+// w as (vector of filters, row): what one sum needs lies together, where the rows of w may all fall
+// into the same set of the cache. Missing lanes are 0.
+template <class T>
+const T* packed_weights(const ConvShape& s, const T* w) {
+  const Dim count = vector_count<T>(s), depth = s.depth();
+  const Vectors<T> vectors{s.out_c, 0, count};
+  T* const packed = workspace<T>(kWeightSlot, static_cast<std::size_t>(count * depth * kLanes<T>));
+  T* to = packed;
+  for (Dim v = 0; v < count; ++v)
+    for (Dim row = 0; row < depth; ++row, to += kLanes<T>) {
+      const T* const from = w + row * s.out_c + vectors.first(v);
+      store(to, vectors.lanes() == kLanes<T> ? load(from) : load_n(from, vectors.lanes()));
+    }
+  return packed;
+}
+
+// Calls body(vectors) for parts of the filters whose weights stay in the first cache.
+template <class T, class Body>
+void over_filters(const ConvShape& s, const Body& body) {
+  const Dim count = vector_count<T>(s);
+  const Dim most = std::max<Dim>(4, kWeightBytes / (s.depth() * kVecBytes));
+  for (Dim v = 0; v < count; v += most) body(Vectors<T>{s.out_c, v, std::min(v + most, count)});
+}
+
+// Loads a vector of which n elements are wanted; what follows them is read too (and not used) as
+// far as the buffer goes.
+template <class T>
+struct Buffer {
+  const T* begin;
+  const T* last;  // where a whole vector still fits
+
+  Buffer(const T* p, Dim size) : begin(p), last(p + size - kLanes<T>) {}
+  LAMINA_INLINE Vec<T> at(Dim element, int n) const {
+    const T* const p = begin + element;
+    if (n == kLanes<T> || p <= last) return load(p);
+    return load_n(p, static_cast<int>(last + kLanes<T> - p));
+  }
+};
+
+template <class T>
+struct Plain {  // filter o reads channel o
+  Buffer<T> x;
+
+  LAMINA_INLINE Vec<T> at(Dim element, Dim o, Dim, int n) const { return x.at(element + o, n); }
+};
+
+template <class T>
+struct Grouped {  // filter o reads the channels of its group, o / filters
+  Buffer<T> x;
+  Dim filters, channels;  // of a group
+  const Mask<T>* lanes;   // for each vector of filters, where its groups lie in what is loaded
+
+  LAMINA_INLINE Vec<T> at(Dim element, Dim o, Dim v, int) const {
+    return permuted<T>(x.at(element + o / filters * channels, 0), lanes[v]);
+  }
+};
+
+template <class T>
+const Mask<T>* group_lanes(const ConvShape& s) {
+  const Dim filters = s.group_out(), channels = s.group_in();
+  const Vectors<T> vectors{s.out_c, 0, vector_count<T>(s)};
+  Mask<T>* const lanes = workspace<Mask<T>>(kIndexSlot, static_cast<std::size_t>(vectors.to));
+  for (Dim v = 0; v < vectors.to; ++v)
+    for (int i = 0; i < kLanes<T>; ++i) {
+      const Dim first = vectors.first(v), group = (first + i) / filters - first / filters;
+      lanes[v][i] = std::min<Dim>(group * channels, kLanes<T> - 1);  // less but in unused lanes
+    }
+  return lanes;
+}
+
+// Calls body(how to read the channels).
+template <class T, class Body>
+void with_channels(const ConvShape& s, const T* x, const Body& body) {
+  const Buffer<T> buffer(x, s.batch * s.in_plane() * s.in_c);
+  if (s.group_out() == 1) return body(Plain<T>{buffer});
+  body(Grouped<T>{buffer, s.group_out(), s.group_in(), group_lanes<T>(s)});
+}
+
+// ---- Sums over the taps of neighbouring columns
+
+// A row of outputs: column c is written to y + c * y_step.
+template <class T, class Channels>
+struct RowSums {
+  Channels channels;
+  Dim x_step;
+  const T* w;  // packed
+  Dim depth;   // its rows
+  T* y;
+  Dim y_step;
+  Vectors<T> vectors;
+
+  template <int kColumns>
+  LAMINA_INLINE void vector(const Tap* taps, int count, Dim column, Dim v, int n) const {
+    const Dim o = vectors.first(v);
+    const T* const weights = w + v * depth * kLanes<T>;
+    Vec<T> sum[kColumns] = {};
+    for (int i = 0; i < count; ++i) {
+      const Vec<T> weight = load(weights + taps[i].row * kLanes<T>);
+      const Dim from = taps[i].from + column * x_step;
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c) sum[c] += channels.at(from + c * x_step, o, v, n) * weight;
+    }
+    T* const to = y + column * y_step + o;
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      if (n == kLanes<T>)
+        store(to + c * y_step, sum[c]);
+      else
+        store_n(to + c * y_step, sum[c], n);
     }
   }
-}
 
-// sum[c] += a[c] * b[c]
-template <class T>
-LAMINA_INLINE void multiply_add(T* sum, Dim channels, const T* a, const T* b) {
-  apply<T>(
-      sum, channels, [](Vec<T> s, Vec<T> x, Vec<T> y) { return s + x * y; }, sum, a, b);
-}
+  // Columns [column, column + kColumns) with all of these taps.
+  template <int kColumns>
+  void block(const Tap* taps, int count, Dim column) const {
+    if (vectors.lanes() < kLanes<T>)
+      return vector<kColumns>(taps, count, column, 0, vectors.lanes());
+    for (Dim v = vectors.from; v < vectors.to; ++v)
+      vector<kColumns>(taps, count, column, v, kLanes<T>);
+  }
+
+  void edge(const Taps& taps, Tap* inside, Dim column) const {
+    int count = 0;
+    for (int i = 0; i < taps.count; ++i)
+      if (column >= taps.list[i].begin && column < taps.list[i].end) inside[count++] = taps.list[i];
+    block<1>(inside, count, column);
+  }
+
+  // Columns [begin, end); `inside` has room for the taps of one column.
+  void run(const Taps& taps, Tap* inside, Dim begin, Dim end) const {
+    Dim inner = begin, outer = end;
+    taps.common(0, taps.count, inner, outer);
+    inner = std::min(inner, end);
+    outer = std::max(outer, inner);
+    Dim c = begin;
+    for (; c < inner; ++c) edge(taps, inside, c);
+    for (; c + 8 <= outer; c += 8) block<8>(taps.list, taps.count, c);
+    for (; c + 4 <= outer; c += 4) block<4>(taps.list, taps.count, c);
+    for (; c + 2 <= outer; c += 2) block<2>(taps.list, taps.count, c);
+    for (; c < outer; ++c) block<1>(taps.list, taps.count, c);
+    for (; c < end; ++c) edge(taps, inside, c);
+  }
+};
+
+// ---- What follows the sums
 
 template <class T>
-void finish(T* y, Dim channels, const Epilogue<T>& e) {
-  if (e.bias != nullptr)
-    apply<T>(
-        y, channels, [](Vec<T> a, Vec<T> b) { return a + b; }, y, e.bias);
-  switch (e.activation) {
+void activate(T* y, Dim n, Activation activation) {
+  switch (activation) {
     case Activation::linear:
-      break;
+      return;
     case Activation::relu:
       return apply<T>(
-          y, channels, [](Vec<T> a) { return at_least(a, Vec<T>{}); }, y);
+          y, n, [](Vec<T> a) { return at_least(a, Vec<T>{}); }, y);
     case Activation::sigmoid:
       return apply<T>(
-          y, channels, [](Vec<T> a) { return sigmoid(a); }, y);
+          y, n, [](Vec<T> a) { return sigmoid(a); }, y);
     case Activation::tanh:
       return apply<T>(
-          y, channels, [](Vec<T> a) { return tanh(a); }, y);
+          y, n, [](Vec<T> a) { return tanh(a); }, y);
   }
 }
+
+// Bias and activation of `count` pixels, for the filters just computed.
+template <class T>
+void finish(T* y, Dim count, const Vectors<T>& vectors, const Epilogue<T>& e) {
+  if (e.bias == nullptr && e.activation == Activation::linear) return;
+  const Dim n = vectors.size();
+  y += vectors.begin();
+  for (; count > 0; --count, y += vectors.filters) {
+    if (e.bias != nullptr)
+      apply<T>(
+          y, n, [](Vec<T> a, Vec<T> b) { return a + b; }, y, e.bias + vectors.begin());
+    activate(y, n, e.activation);
+  }
+}
+
+// to[c] = sum over the channel's filters. The usual multipliers are constants to the compiler,
+// which then takes vectors apart.
+template <class T>
+void fold(const T* from, Dim channels, Dim multiplier, T* to) {
+  const auto sums = [&](auto m) {
+    LAMINA_INDEPENDENT
+    for (Dim c = 0; c < channels; ++c) {
+      T sum = from[c * m];
+      for (Dim j = 1; j < m; ++j) sum += from[c * m + j];
+      to[c] = sum;
+    }
+  };
+  switch (multiplier) {
+    case 2:
+      return sums(std::integral_constant<Dim, 2>{});
+    case 3:
+      return sums(std::integral_constant<Dim, 3>{});
+    case 4:
+      return sums(std::integral_constant<Dim, 4>{});
+    case 8:
+      return sums(std::integral_constant<Dim, 8>{});
+    default:
+      return sums(multiplier);
+  }
+}
+
+// Pixels per part, whole rows where a part has several.
+Dim part_of_rows(Dim pixels, Dim width, double work) {
+  const Dim part = conv_part(pixels, work);
+  return part > width ? ceil_div(part, width) * width : part;
+}
+
+// ---- Weight gradient
+
+template <class T, class Channels>
+struct WeightSums {
+  Channels channels;
+  Dim x_step;
+  Buffer<T> dy;
+  Dim row;  // element of dy at column 0
+  T* dw;
+  Vectors<T> vectors;
+
+  // What column c adds to a tap. Lanes that the vector before has too get zeros.
+  LAMINA_INLINE Vec<T> grad(Dim column, Dim o, int n, Mask<T> own) const {
+    return select(own, dy.at(row + column * vectors.filters + o, n), Vec<T>{});
+  }
+  LAMINA_INLINE Vec<T> cell(const Tap& tap, Dim column, Dim o, Dim v, int n, Mask<T> own) const {
+    return select(own, channels.at(tap.from + column * x_step, o, v, n), Vec<T>{});
+  }
+
+  // kTaps neighbouring taps over all columns; the columns that all have share the load of dy.
+  template <int kTaps>
+  LAMINA_INLINE void vector(const Tap* taps, Dim inner, Dim outer, Dim v, int n,
+                            Mask<T> own) const {
+    const Dim o = vectors.first(v);
+    Vec<T> sum[kTaps];
+    for (int i = 0; i < kTaps; ++i) {
+      const T* const from = dw + taps[i].row * vectors.filters + o;
+      sum[i] = n == kLanes<T> ? load(from) : load_n(from, n);
+      for (Dim c = taps[i].begin; c < std::min(taps[i].end, inner); ++c)
+        sum[i] += cell(taps[i], c, o, v, n, own) * grad(c, o, n, own);
+    }
+    for (Dim c = inner; c < outer; ++c) {
+      const Vec<T> d = grad(c, o, n, own);
+#pragma GCC unroll 9
+      for (int i = 0; i < kTaps; ++i) sum[i] += cell(taps[i], c, o, v, n, own) * d;
+    }
+    for (int i = 0; i < kTaps; ++i) {
+      for (Dim c = std::max(taps[i].begin, outer); c < taps[i].end; ++c)
+        sum[i] += cell(taps[i], c, o, v, n, own) * grad(c, o, n, own);
+      T* const to = dw + taps[i].row * vectors.filters + o;
+      if (n == kLanes<T>)
+        store(to, sum[i]);
+      else
+        store_n(to, sum[i], n);
+    }
+  }
+
+  template <int kTaps>
+  void group(const Taps& taps, int first) const {
+    Dim inner = taps.list[first].begin, outer = taps.list[first].end;
+    taps.common(first, kTaps, inner, outer);
+    outer = std::max(inner, outer);
+    const Tap* const list = taps.list + first;
+    const Mask<T> all = Vec<T>{} == Vec<T>{};
+    if (vectors.lanes() < kLanes<T>)
+      return vector<kTaps>(list, inner, outer, 0, vectors.lanes(), all);
+    const Dim whole = std::min(vectors.to, vectors.filters / kLanes<T>);
+    for (Dim v = vectors.from; v < whole; ++v) vector<kTaps>(list, inner, outer, v, kLanes<T>, all);
+    if (whole < vectors.to) vector<kTaps>(list, inner, outer, whole, kLanes<T>, own_lanes(whole));
+  }
+
+  // The lanes of vector v that the one before does not have.
+  Mask<T> own_lanes(Dim v) const {
+    Mask<T> own{};
+    for (int i = 0; i < kLanes<T>; ++i)
+      if (vectors.first(v) + i >= v * kLanes<T>) own[i] = -1;
+    return own;
+  }
+
+  void run(const Taps& taps) const {
+    int i = 0;
+    for (; i + kTapsAtOnce <= taps.count; i += kTapsAtOnce) group<kTapsAtOnce>(taps, i);
+    for (; i + 3 <= taps.count; i += 3) group<3>(taps, i);
+    for (; i < taps.count; ++i) group<1>(taps, i);
+  }
+};
 
 }  // namespace
 
 template <class T>
 void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e) {
-  const Dim channels = s.out_c;
-  parallel_for(s.pixels(), conv_part(s.pixels(), s.multiply_adds()), [&](Dim begin, Dim end) {
-    for (Dim p = begin; p < end; ++p) {
-      T* const q = y + p * channels;
-      std::fill(q, q + channels, T{0});
-      over_taps(s, pixel_at(p, s.out_h, s.out_w),
-                [&](Dim tap, Dim at) { multiply_add(q, channels, x + at, w + tap * channels); });
-      finish(q, channels, e);
+  const Dim part = part_of_rows(s.pixels(), s.out[2], s.multiply_adds());
+  const auto rows = [&](Dim begin, Dim end, const auto& channels, const T* packed,
+                        const Vectors<T>& vectors) {
+    Taps taps{workspace<Tap>(kTapSlot, 2 * s.depth())};
+    RowSums<T, std::decay_t<decltype(channels)>> sums{
+        channels, s.stride[2] * s.in_c, packed, s.depth(), nullptr, s.out_c, vectors};
+    for (Dim p = begin; p < end;) {
+      const OutputRow out = row_at(s.out, p, end);
+      output_taps(s, out, taps);
+      sums.y = y + (p - out.column) * s.out_c;
+      sums.run(taps, taps.list + s.depth(), out.column, out.column + out.count);
+      finish(y + p * s.out_c, out.count, vectors, e);
+      p += out.count;
     }
+  };
+  parallel_for(s.pixels(), part, [&](Dim begin, Dim end) {
+    with_channels<T>(s, x, [&](const auto& channels) {
+      const T* const packed = packed_weights(s, w);
+      over_filters<T>(s, [&](const Vectors<T>& v) { rows(begin, end, channels, packed, v); });
+    });
   });
 }
 
 template <class T>
 void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
-  const Dim channels = s.in_c, pixels = s.batch * s.in_h * s.in_w;
-  // The output row or column that reads input `at` through kernel position k, or -1.
-  const auto reader = [](Dim at, Dim k, Dim stride, Dim size) {
-    const Dim distance = at - k;
-    if (distance < 0 || distance % stride != 0 || distance / stride >= size) return Dim{-1};
-    return distance / stride;
-  };
-  parallel_for(pixels, conv_part(pixels, s.multiply_adds()), [&](Dim begin, Dim end) {
-    for (Dim p = begin; p < end; ++p) {
-      const Pixel in = pixel_at(p, s.in_h, s.in_w);
-      T* const q = dx + p * channels;
-      std::fill(q, q + channels, T{0});
-      for (Dim kh = 0; kh < s.kernel_h; ++kh) {
-        const Dim oh = reader(in.row + s.pad_top, kh * s.dilation_h, s.stride_h, s.out_h);
-        if (oh < 0) continue;
-        for (Dim kw = 0; kw < s.kernel_w; ++kw) {
-          const Dim ow = reader(in.column + s.pad_left, kw * s.dilation_w, s.stride_w, s.out_w);
-          if (ow < 0) continue;
-          multiply_add(q, channels, dy + ((in.image * s.out_h + oh) * s.out_w + ow) * channels,
-                       w + (kh * s.kernel_w + kw) * channels);
-        }
+  const Dim pixels = s.batch * s.in_plane(), stride = s.stride[2];
+  const Dim part = part_of_rows(pixels, s.in[2], s.multiply_adds());
+  // With one channel in a group, its filters' parts are added up at the end.
+  const bool folds = s.group_in() == 1 && s.group_out() > 1;
+  const auto rows = [&](Dim begin, Dim end, const auto& channels, const T* packed,
+                        const Vectors<T>& vectors) {
+    Taps taps{workspace<Tap>(kTapSlot, static_cast<std::size_t>(2 * s.depth()))};
+    T* const row =
+        folds ? workspace<T>(kIndexSlot, static_cast<std::size_t>(s.in[2] * s.out_c)) : nullptr;
+    RowSums<T, std::decay_t<decltype(channels)>> sums{channels, s.out_c,          packed, s.depth(),
+                                                      nullptr,  stride * s.out_c, vectors};
+    for (Dim p = begin; p < end;) {
+      const OutputRow in = row_at(s.in, p, end);
+      for (Dim phase = 0; phase < std::min(stride, in.count); ++phase) {
+        const Dim count = ceil_div(in.count - phase, stride);
+        input_taps(s, in, in.column + phase, count, taps);
+        sums.y = (folds ? row : dx + p * s.out_c) + phase * s.out_c;
+        sums.run(taps, taps.list + s.depth(), 0, count);
       }
+      if (folds) fold(row, in.count * s.in_c, s.group_out(), dx + p * s.in_c);
+      p += in.count;
     }
+  };
+  const Buffer<T> buffer(dy, s.pixels() * s.out_c);
+  parallel_for(pixels, part, [&](Dim begin, Dim end) {
+    const T* const packed = packed_weights(s, w);
+    if (folds) return rows(begin, end, Plain<T>{buffer}, packed, {s.out_c, 0, vector_count<T>(s)});
+    const auto all = [&](const auto& channels) {
+      over_filters<T>(s, [&](const Vectors<T>& v) { rows(begin, end, channels, packed, v); });
+    };
+    if (s.group_in() == 1) return all(Plain<T>{buffer});
+    all(Grouped<T>{buffer, s.group_in(), s.group_out(), group_lanes<T>(s)});
   });
 }
 
 template <class T>
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw) {
-  const Dim channels = s.out_c;
   std::fill(dw, dw + s.weights(), T{0});
-  for (Dim p = begin; p < end; ++p)
-    over_taps(s, pixel_at(p, s.out_h, s.out_w), [&](Dim tap, Dim at) {
-      multiply_add(dw + tap * channels, channels, x + at, dy + p * channels);
-    });
+  const auto rows = [&](const auto& channels, const Vectors<T>& vectors) {
+    Taps taps{workspace<Tap>(kTapSlot, s.depth())};
+    WeightSums<T, std::decay_t<decltype(channels)>> sums{
+        channels, s.stride[2] * s.in_c, Buffer<T>(dy, s.pixels() * s.out_c), 0, dw, vectors};
+    for (Dim p = begin; p < end;) {
+      const OutputRow out = row_at(s.out, p, end);
+      output_taps(s, out, taps);
+      sums.row = (p - out.column) * s.out_c;
+      sums.run(taps);
+      p += out.count;
+    }
+  };
+  with_channels<T>(s, x, [&](const auto& channels) {
+    over_filters<T>(s, [&](const Vectors<T>& v) { rows(channels, v); });
+  });
 }
 
 #define LAMINA_INSTANTIATE(T)                                                               \

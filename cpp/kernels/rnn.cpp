@@ -31,10 +31,16 @@ struct ForwardSlice {
   Dim first, rows;
   T* h;         // [rows, units]: the state
   T* c;         // [rows, units]
-  T* masked_h;  // [rows, units]: h times the recurrent mask
+  T* masked_h;  // [rows, units]: h times a recurrent mask
   T* output;    // [rows, units]: the last output, which differs from h under a mask
   T* product;   // [rows, gates * units]
 };
+
+// With recurrent masks the recurrent kernel is packed gate by gate, without as one.
+template <class T>
+Dim packed_recurrent_size(Dim units, Dim gates, Dim columns, Dim depth) {
+  return std::max(packed_b_size<T>(columns, depth), gates * packed_b_size<T>(units, units));
+}
 
 template <class T>
 struct ForwardScratch {
@@ -47,7 +53,7 @@ struct ForwardScratch {
     Carver carve(memory);
     const Dim wide = gates * s.units, state = s.batch * s.units;
     packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
-    packed_recurrent = carve.take<T>(packed_b_size<T>(wide, s.units));
+    packed_recurrent = carve.take<T>(packed_recurrent_size<T>(s.units, gates, wide, s.units));
     h = carve.take<T>(state);
     c = carve.take<T>(state);
     masked_h = carve.take<T>(state);
@@ -80,7 +86,7 @@ struct BackwardScratch {
   BackwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
     Carver carve(memory);
     const Dim state = s.batch * s.units;
-    packed = carve.take<T>(packed_b_size<T>(s.units, gates * s.units));
+    packed = carve.take<T>(packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units));
     dh = carve.take<T>(state);
     dc = carve.take<T>(state);
     step = carve.take<T>(state);
@@ -104,7 +110,7 @@ class ForwardPass {
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
     pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
-    pack_b<T>(wide(), s_.units, call_.recurrent, wide(), 1, scratch_.packed_recurrent);
+    pack_recurrent();
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates));
@@ -114,6 +120,17 @@ class ForwardPass {
  private:
   using Slice = ForwardSlice<T>;
   Dim wide() const { return Cell::kGates * s_.units; }
+  T* packed_gate(Dim gate) const {
+    return scratch_.packed_recurrent + gate * packed_b_size<T>(s_.units, s_.units);
+  }
+  void pack_recurrent() const {
+    if (call_.recurrent_masks == nullptr) {
+      pack_b<T>(wide(), s_.units, call_.recurrent, wide(), 1, scratch_.packed_recurrent);
+      return;
+    }
+    for (Dim g = 0; g < Cell::kGates; ++g)
+      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, wide(), 1, packed_gate(g));
+  }
   // The input step that is processed as number `step`.
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
 
@@ -149,20 +166,30 @@ class ForwardPass {
     if (call_.mask != nullptr) zero_row(slice.output, count);
   }
 
+  // slice.product = h U, each gate with what its mask leaves of h.
+  void multiply_recurrent(const Slice& slice) const {
+    const Dim n = s_.units;
+    if (call_.recurrent_masks == nullptr) {
+      gemm_packed_serial<T>(slice.rows, wide(), n, slice.h, n, scratch_.packed_recurrent,
+                            slice.product, wide(), {});
+      return;
+    }
+    for (Dim g = 0; g < Cell::kGates; ++g) {
+      const T* mask = call_.recurrent_masks + (g * s_.batch + slice.first) * n;
+      multiply_row(slice.masked_h, slice.h, mask, slice.rows * n);
+      gemm_packed_serial<T>(slice.rows, n, n, slice.masked_h, n, packed_gate(g),
+                            slice.product + g * n, wide(), {});
+    }
+  }
+
   // z: the projected inputs of this step, one row every z_stride.
   void run_step(const Slice& slice, Dim step, T* z, Dim z_stride) const {
     const Dim n = s_.units, t = time(step);
-    const T* entering = slice.h;
-    if (call_.recurrent_mask != nullptr) {
-      entering = slice.masked_h;
-      multiply_row(slice.masked_h, slice.h, call_.recurrent_mask + slice.first * n, slice.rows * n);
-    }
-    gemm_packed_serial<T>(slice.rows, wide(), n, entering, n, scratch_.packed_recurrent,
-                          slice.product, wide(), {});
+    multiply_recurrent(slice);
     for (Dim i = 0; i < slice.rows; ++i) {
       const Dim row = slice.first + i, at = row * s_.steps + t;
       T *h = slice.h + i * n, *c = slice.c + i * n;
-      if (call_.inputs != nullptr) copy_row(call_.inputs + at * n, entering + i * n, n);
+      if (call_.inputs != nullptr) copy_row(call_.inputs + at * n, h, n);
       const bool valid = call_.mask == nullptr || call_.mask[at];
       if (valid) {
         T* zi = z + i * z_stride;
@@ -204,8 +231,7 @@ class BackwardPass {
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    // Transposed: dh = dz U^T.
-    pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), scratch_.packed);
+    pack_transposed();
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
@@ -215,6 +241,18 @@ class BackwardPass {
  private:
   using Slice = BackwardSlice<T>;
   Dim wide() const { return Cell::kGates * s_.units; }
+  T* packed_gate(Dim gate) const {
+    return scratch_.packed + gate * packed_b_size<T>(s_.units, s_.units);
+  }
+  // For dh = dz U^T.
+  void pack_transposed() const {
+    if (call_.recurrent_masks == nullptr) {
+      pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), scratch_.packed);
+      return;
+    }
+    for (Dim g = 0; g < Cell::kGates; ++g)
+      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, 1, wide(), packed_gate(g));
+  }
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
 
   void run_slice(const Slice& slice) const {
@@ -271,20 +309,32 @@ class BackwardPass {
   void to_state_before(const Slice& slice, Dim t) const {
     const Dim n = s_.units;
     const T* dz = call_.dz + (slice.first * s_.steps + t) * wide();
-    const bool plain = call_.mask == nullptr && call_.recurrent_mask == nullptr;
-    T* target = plain ? slice.dh : slice.before;
+    if (call_.recurrent_masks != nullptr) return to_state_before_by_gate(slice, t, dz);
+    T* target = call_.mask == nullptr ? slice.dh : slice.before;
     gemm_packed_serial<T>(slice.rows, n, wide(), dz, s_.steps * wide(), scratch_.packed, target, n,
                           {});
-    if (plain) return;
-    for (Dim i = 0; i < slice.rows; ++i) {
-      const Dim row = slice.first + i;
-      if (call_.mask != nullptr && !call_.mask[row * s_.steps + t]) continue;
-      if (call_.recurrent_mask != nullptr) {
-        multiply_row(slice.dh + i * n, slice.before + i * n, call_.recurrent_mask + row * n, n);
-      } else {
-        copy_row(slice.dh + i * n, slice.before + i * n, n);
-      }
+    if (call_.mask == nullptr) return;
+    for (Dim i = 0; i < slice.rows; ++i)
+      if (counts(slice.first + i, t)) copy_row(slice.dh + i * n, slice.before + i * n, n);
+  }
+
+  // The same where every gate saw the state through a mask of its own.
+  void to_state_before_by_gate(const Slice& slice, Dim t, const T* dz) const {
+    const Dim n = s_.units;
+    for (Dim i = 0; i < slice.rows; ++i)
+      if (counts(slice.first + i, t)) zero_row(slice.dh + i * n, n);
+    for (Dim g = 0; g < Cell::kGates; ++g) {
+      gemm_packed_serial<T>(slice.rows, n, n, dz + g * n, s_.steps * wide(), packed_gate(g),
+                            slice.before, n, {});
+      const T* mask = call_.recurrent_masks + (g * s_.batch + slice.first) * n;
+      multiply_row(slice.before, slice.before, mask, slice.rows * n);
+      for (Dim i = 0; i < slice.rows; ++i)
+        if (counts(slice.first + i, t)) add_row(slice.dh + i * n, slice.before + i * n, n);
     }
+  }
+
+  bool counts(Dim row, Dim t) const {
+    return call_.mask == nullptr || call_.mask[row * s_.steps + t];
   }
 
   const RnnBackward<T>& call_;

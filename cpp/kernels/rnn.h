@@ -47,21 +47,21 @@ template <class T>
 struct RnnForward {
   RnnShape shape;
   RnnOptions options;
-  const T* x;               // [batch, steps, features]
-  const T* kernel;          // [features, gates * units]
-  const T* recurrent;       // [units, gates * units]
-  const T* bias;            // [gates * units]
-  const T* h0;              // [batch, units]
-  const T* c0;              // [batch, units]; LSTM only
-  const bool* mask;         // [batch, steps]; false: the step leaves the state alone
-  const T* recurrent_mask;  // [batch, units]; multiplies h on its way into every step's product
-  T* y;                     // [batch, steps, units] or [batch, units]
-  T* h_last;                // [batch, units]
-  T* c_last;                // [batch, units]; LSTM only
+  const T* x;                // [batch, steps, features]
+  const T* kernel;           // [features, gates * units]
+  const T* recurrent;        // [units, gates * units]
+  const T* bias;             // [gates * units]
+  const T* h0;               // [batch, units]
+  const T* c0;               // [batch, units]; LSTM only
+  const bool* mask;          // [batch, steps]; false: the step leaves the state alone
+  const T* recurrent_masks;  // [gates, batch, units]; multiply h on its way into every step
+  T* y;                      // [batch, steps, units] or [batch, units]
+  T* h_last;                 // [batch, units]
+  T* c_last;                 // [batch, units]; LSTM only
   // What the backward pass needs, at the position of the input step they belong to.
   T* gates;   // [batch, steps, gates, units]: activated
   T* cells;   // [batch, steps, units]: c after the step; LSTM only
-  T* inputs;  // [batch, steps, units]: what entered the recurrent product
+  T* inputs;  // [batch, steps, units]: h before the step, without masks
 };
 
 template <class T>
@@ -73,7 +73,7 @@ struct RnnBackward {
   const T* cells;
   const T* c0;
   const bool* mask;
-  const T* recurrent_mask;
+  const T* recurrent_masks;
   const T* dy;
   const T* dh_last;
   const T* dc_last;

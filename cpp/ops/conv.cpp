@@ -1,5 +1,6 @@
-// 2-D convolution over channels-last images, and its gradients as ops of their own. 1-D convolution
-// is 2-D with one row; one filter per channel is groups = channels.
+// Convolution over channels-last data with one to three spatial axes, and its gradients as ops of
+// their own. The input gradient is also the transposed convolution; filters that see one channel
+// each (depthwise convolution) are groups = channels.
 #include "kernels/conv.h"
 
 #include "ops/window.h"
@@ -13,60 +14,73 @@ Activation conv_activation(const Attrs& attrs) {
   throw Error("activation '" + name + "' is not one of linear, relu, sigmoid, tanh");
 }
 
+Window conv_window(const Shape& w, const Attrs& attrs) {
+  return read_window(attrs, {w.begin(), w.end() - 2});
+}
+
 // The output shape for x and w, either of which may have unknown sizes; throws what does not fit.
 Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs) {
   const std::int64_t groups = attr_int(attrs, "groups", 1);
+  const Dim channels = w[w.size() - 2], filters = w.back();
   if (groups < 1) throw Error("groups must be positive, got " + std::to_string(groups));
-  if (dim_merge(x[3], dim_mul(w[2], groups)) == -2)
-    shape_error("the input has " + std::to_string(x[3]) + " channels, the kernel takes " +
-                std::to_string(w[2]) +
+  if (dim_merge(x.back(), dim_mul(channels, groups)) == -2)
+    shape_error("the input has " + std::to_string(x.back()) + " channels, the kernel takes " +
+                std::to_string(channels) +
                 (groups == 1 ? "" : " in each of " + std::to_string(groups) + " groups"));
-  if (w[3] != kUnknown && w[3] % groups != 0)
-    shape_error(std::to_string(w[3]) + " filters cannot be divided into " + std::to_string(groups) +
-                " groups");
-  if (w[0] == 0 || w[1] == 0) shape_error("the kernel is empty");
-  const auto out = read_window(attrs, {w[0], w[1]}, {1, 1}).output(image_size(x), "kernel");
-  return {x[0], out[0], out[1], w[3]};
+  if (filters != kUnknown && filters % groups != 0)
+    shape_error(std::to_string(filters) + " filters cannot be divided into " +
+                std::to_string(groups) + " groups");
+  if (dim_product(std::span(w).first(w.size() - 2)) == 0) shape_error("the kernel is empty");
+  Shape y = conv_window(w, attrs).output(spatial_sizes(x), "kernel");
+  y.insert(y.begin(), x[0]);
+  y.push_back(filters);
+  return y;
+}
+
+// Sizes of the last three spatial axes, 1 (or `missing`) for those that are not there.
+ConvShape::Axes last_axes(const Shape& sizes, Dim missing = 1) {
+  ConvShape::Axes axes{missing, missing, missing};
+  std::copy(sizes.begin(), sizes.end(), axes.end() - static_cast<std::ptrdiff_t>(sizes.size()));
+  return axes;
 }
 
 ConvShape conv_shape(const Shape& x, const Shape& w, const Attrs& attrs) {
   const Shape y = conv_output(x, w, attrs);
-  const Window window = read_window(attrs, {w[0], w[1]}, {1, 1});
-  const auto pad = window.padding(image_size(x));
+  const Window window = conv_window(w, attrs);
   return {.batch = x[0],
-          .in_h = x[1],
-          .in_w = x[2],
-          .in_c = x[3],
-          .out_h = y[1],
-          .out_w = y[2],
-          .out_c = y[3],
-          .kernel_h = w[0],
-          .kernel_w = w[1],
-          .stride_h = window.stride[0],
-          .stride_w = window.stride[1],
-          .dilation_h = window.dilation[0],
-          .dilation_w = window.dilation[1],
-          .pad_top = pad[0],
-          .pad_left = pad[1],
-          .groups = attr_int(attrs, "groups", 1)};
+          .in_c = x.back(),
+          .out_c = y.back(),
+          .groups = attr_int(attrs, "groups", 1),
+          .in = last_axes(spatial_sizes(x)),
+          .out = last_axes(spatial_sizes(y)),
+          .kernel = last_axes(window.size),
+          .stride = last_axes(window.stride),
+          .dilation = last_axes(window.dilation),
+          .pad = last_axes(window.before(spatial_sizes(x)), 0)};
 }
 
-Shape attr_shape(const Attrs& attrs, std::string_view name) {
+Shape attr_shape(const Attrs& attrs, std::string_view name, std::size_t rank) {
   Shape shape = attr_ints(attrs, name);
-  if (shape.size() != 4)
-    throw Error(std::string(name) + " must have four sizes, got " + to_string(shape));
+  if (shape.size() != rank)
+    throw Error(std::string(name) + " must have " + std::to_string(rank) + " sizes, got " +
+                to_string(shape));
   return shape;
 }
 
+// Both operands have the rank of the data.
 void require_conv_operands(const InferArgs& a, const char* first, const char* second) {
   require_floating(a[0], first);
   for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
-  require_rank(a[0], 4, first);
-  require_rank(a[1], 4, second);
+  const std::size_t rank = a[0].shape.size();
+  if (rank < 3 || rank > 5)
+    shape_error(std::string(first) +
+                " must have a batch axis, one to three spatial axes and channels, got shape " +
+                to_string(a[0].shape));
+  require_rank(a[1], rank, second);
 }
 
 void require_output(const Shape& dy, const Shape& expected) {
-  for (std::size_t i = 0; i < 4; ++i)
+  for (std::size_t i = 0; i < expected.size(); ++i)
     if (dim_merge(dy[i], expected[i]) == -2)
       shape_error("dy has shape " + to_string(dy) + ", the convolution's output " +
                   to_string(expected));
@@ -75,7 +89,7 @@ void require_output(const Shape& dy, const Shape& expected) {
 // The attributes that the three ops share.
 Attrs geometry(const Attrs& attrs) {
   Attrs kept;
-  for (const char* name : {"strides", "dilations", "padding", "groups"})
+  for (const char* name : {"strides", "dilations", "padding", "pads", "groups"})
     if (const auto it = attrs.find(name); it != attrs.end()) kept.insert(*it);
   return kept;
 }
@@ -85,12 +99,12 @@ Attrs geometry(const Attrs& attrs, const char* shape_name, const Shape& shape) {
   return kept;
 }
 
-// ---- conv2d(x, w, optional bias; strides, dilations, padding, groups, activation)
+// ---- conv(x, w, optional bias; strides, dilations, padding or pads, groups, activation)
 
-std::vector<Spec> infer_conv2d(const InferArgs& a) {
+std::vector<Spec> infer_conv(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);
   require_conv_operands(a, "x", "kernel");
-  const Dim filters = a[1].shape[3];
+  const Dim filters = a[1].shape.back();
   if (a.in.size() == 3) {
     require_rank(a[2], 1, "bias");
     if (dim_merge(a[2].shape[0], filters) == -2)
@@ -101,7 +115,7 @@ std::vector<Spec> infer_conv2d(const InferArgs& a) {
   return {{a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)}};
 }
 
-Bound bind_conv2d(const BindArgs& a) {
+Bound bind_conv(const BindArgs& a) {
   const ConvShape s = conv_shape(a.in[0].shape, a.in[1].shape, a.attrs);
   const Activation activation = conv_activation(a.attrs);
   const bool has_bias = a.in.size() == 3;
@@ -113,20 +127,20 @@ Bound bind_conv2d(const BindArgs& a) {
       Epilogue<T> e;
       e.bias = has_bias ? r.in<T>(2) : nullptr;
       e.activation = activation;
-      conv2d(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), e);
+      conv(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), e);
     };
   });
   return bound;
 }
 
 ValueId input_grad(Builder& b, const Attrs& attrs, ValueId dy, ValueId w, const Shape& shape) {
-  return b.emit("conv2d_input_grad", {dy, w}, geometry(attrs, "input_shape", shape));
+  return b.emit("conv_input_grad", {dy, w}, geometry(attrs, "input_shape", shape));
 }
 ValueId weight_grad(Builder& b, const Attrs& attrs, ValueId x, ValueId dy, const Shape& shape) {
-  return b.emit("conv2d_weight_grad", {x, dy}, geometry(attrs, "kernel_shape", shape));
+  return b.emit("conv_weight_grad", {x, dy}, geometry(attrs, "kernel_shape", shape));
 }
 
-Grads vjp_conv2d(Builder& b, const VjpArgs& v) {
+Grads vjp_conv(Builder& b, const VjpArgs& v) {
   const std::string activation = attr_str(v.attrs, "activation", "linear");
   ValueId dz = v.d_out[0];
   if (activation != "linear") dz = b.emit(activation + "_grad", {v.out[0], dz});
@@ -135,18 +149,18 @@ Grads vjp_conv2d(Builder& b, const VjpArgs& v) {
   if (v.wanted[1]) grads[1] = weight_grad(b, v.attrs, v.in[0], dz, b.shape(v.in[1]));
   if (v.in.size() == 3 && v.wanted[2]) {
     const Shape shape = b.shape(dz);
-    const Dim pixels = dim_product(std::span(shape).first(3));
-    grads[2] = b.sum_to(b.reshape(dz, {pixels, shape[3]}), {shape[3]});
+    const Dim pixels = dim_product(std::span(shape).first(shape.size() - 1));
+    grads[2] = b.sum_to(b.reshape(dz, {pixels, shape.back()}), {shape.back()});
   }
   return grads;
 }
 
-// ---- conv2d_input_grad(dy, w; input_shape, ...): dx
+// ---- conv_input_grad(dy, w; input_shape, ...): dx
 
 std::vector<Spec> infer_input_grad(const InferArgs& a) {
   require_count(a, 2);
   require_conv_operands(a, "dy", "kernel");
-  const Shape x = attr_shape(a.attrs, "input_shape");
+  const Shape x = attr_shape(a.attrs, "input_shape", a[0].shape.size());
   require_output(a[0].shape, conv_output(x, a[1].shape, a.attrs));
   return {{a[0].dtype, x}};
 }
@@ -156,11 +170,11 @@ Bound bind_input_grad(const BindArgs& a) {
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
   bound.scratch_bytes =
-      static_cast<std::size_t>(conv2d_input_grad_scratch(s)) * item_size(a.in[0].dtype);
+      static_cast<std::size_t>(conv_input_grad_scratch(s)) * item_size(a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
-      conv2d_input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), reinterpret_cast<T*>(r.scratch));
+      conv_input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), reinterpret_cast<T*>(r.scratch));
     };
   });
   return bound;
@@ -168,17 +182,17 @@ Bound bind_input_grad(const BindArgs& a) {
 
 Grads vjp_input_grad(Builder& b, const VjpArgs& v) {
   Grads grads(2, kNoValue);
-  if (v.wanted[0]) grads[0] = b.emit("conv2d", {v.d_out[0], v.in[1]}, geometry(v.attrs));
+  if (v.wanted[0]) grads[0] = b.emit("conv", {v.d_out[0], v.in[1]}, geometry(v.attrs));
   if (v.wanted[1]) grads[1] = weight_grad(b, v.attrs, v.d_out[0], v.in[0], b.shape(v.in[1]));
   return grads;
 }
 
-// ---- conv2d_weight_grad(x, dy; kernel_shape, ...): dw
+// ---- conv_weight_grad(x, dy; kernel_shape, ...): dw
 
 std::vector<Spec> infer_weight_grad(const InferArgs& a) {
   require_count(a, 2);
   require_conv_operands(a, "x", "dy");
-  const Shape w = attr_shape(a.attrs, "kernel_shape");
+  const Shape w = attr_shape(a.attrs, "kernel_shape", a[0].shape.size());
   require_output(a[1].shape, conv_output(a[0].shape, w, a.attrs));
   return {{a[0].dtype, w}};
 }
@@ -188,11 +202,11 @@ Bound bind_weight_grad(const BindArgs& a) {
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
   bound.scratch_bytes =
-      static_cast<std::size_t>(conv2d_weight_grad_scratch(s)) * item_size(a.in[0].dtype);
+      static_cast<std::size_t>(conv_weight_grad_scratch(s)) * item_size(a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
-      conv2d_weight_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), reinterpret_cast<T*>(r.scratch));
+      conv_weight_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), reinterpret_cast<T*>(r.scratch));
     };
   });
   return bound;
@@ -201,21 +215,17 @@ Bound bind_weight_grad(const BindArgs& a) {
 Grads vjp_weight_grad(Builder& b, const VjpArgs& v) {
   Grads grads(2, kNoValue);
   if (v.wanted[0]) grads[0] = input_grad(b, v.attrs, v.in[1], v.d_out[0], b.shape(v.in[0]));
-  if (v.wanted[1]) grads[1] = b.emit("conv2d", {v.in[0], v.d_out[0]}, geometry(v.attrs));
+  if (v.wanted[1]) grads[1] = b.emit("conv", {v.in[0], v.d_out[0]}, geometry(v.attrs));
   return grads;
 }
 
 const Register ops{
-    {.name = "conv2d",
-     .traits = kEpilogue,
-     .infer = infer_conv2d,
-     .bind = bind_conv2d,
-     .vjp = vjp_conv2d},
-    {.name = "conv2d_input_grad",
+    {.name = "conv", .traits = kEpilogue, .infer = infer_conv, .bind = bind_conv, .vjp = vjp_conv},
+    {.name = "conv_input_grad",
      .infer = infer_input_grad,
      .bind = bind_input_grad,
      .vjp = vjp_input_grad},
-    {.name = "conv2d_weight_grad",
+    {.name = "conv_weight_grad",
      .infer = infer_weight_grad,
      .bind = bind_weight_grad,
      .vjp = vjp_weight_grad},

@@ -29,6 +29,8 @@ void fill_items(std::byte* to, const std::byte* from, Dim n, std::size_t item) {
     fill_typed<std::uint32_t>(to, from, n);
   else if (item == 8)
     fill_typed<std::uint64_t>(to, from, n);
+  else if (item == 2)
+    fill_typed<std::uint16_t>(to, from, n);
   else
     fill_typed<std::uint8_t>(to, from, n);
 }

@@ -71,6 +71,21 @@ ValueId power_exponent(Builder& b, const VjpArgs& a) {
   return b.mul(a.d_out[0], b.mul(a.out[0], b.emit("log", {base})));
 }
 
+// The slope of the power is itself a power: b a^(b-1).
+ValueId less_one(Builder& b, const VjpArgs& a) {
+  return b.sub(a.in[1], b.scalar(b.dtype(a.in[1]), 1));
+}
+ValueId slope_base(Builder& b, const VjpArgs& a) {
+  const ValueId next = b.emit("power_slope", {a.in[0], less_one(b, a)});
+  return b.mul(a.d_out[0], b.mul(a.in[1], next));
+}
+ValueId slope_exponent(Builder& b, const VjpArgs& a) {
+  const ValueId zero = b.scalar(b.dtype(a.in[0]), 0), one = b.scalar(b.dtype(a.in[0]), 1);
+  const ValueId base = b.emit("select", {b.emit("equal", {a.in[0], zero}), one, a.in[0]});
+  const ValueId power = b.emit("power", {a.in[0], less_one(b, a)});
+  return b.mul(a.d_out[0], b.add(power, b.mul(a.out[0], b.emit("log", {base}))));
+}
+
 ValueId mod_divisor(Builder& b, const VjpArgs& a) {
   return b.neg(b.mul(a.d_out[0], b.emit("floor_divide", {a.in[0], a.in[1]})));
 }
@@ -95,7 +110,7 @@ const Register r{
     number_binary<Power>("power", both<power_base, power_exponent>),
     floating_binary<Arctan2>("arctan2", both<arctan2_y, arctan2_x>),
     floating_binary<GreaterShare>("greater_share", nullptr),
-    floating_binary<PowerSlope>("power_slope", nullptr),
+    floating_binary<PowerSlope>("power_slope", both<slope_base, slope_exponent>),
 };
 
 }  // namespace

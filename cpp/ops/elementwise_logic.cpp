@@ -1,4 +1,4 @@
-// Comparisons, logic, choice and conversion: ops whose output has another dtype than an input.
+// Comparisons, logic and choice: ops whose output has another dtype than an input.
 #include "ops/elementwise.h"
 
 namespace lamina {
@@ -186,32 +186,6 @@ Grads select_vjp(Builder& b, const VjpArgs& a) {
   return d;
 }
 
-// ---- cast(x; dtype)
-template <class To>
-struct Cast {
-  template <class From>
-  To operator()(From x) const {
-    if constexpr (std::is_same_v<To, bool>)
-      return x != 0;
-    else if constexpr (std::is_floating_point_v<From> && std::is_same_v<To, std::uint8_t>)
-      return static_cast<To>(static_cast<std::int32_t>(x));  // wraps, as from int32
-    else
-      return static_cast<To>(x);
-  }
-};
-std::vector<Spec> infer_cast(const InferArgs& a) {
-  require_count(a, 1);
-  return {{parse_dtype(attr_str(a.attrs, "dtype", "float32")), a[0].shape}};
-}
-Tile cast_tile(const BindArgs& a) {
-  return with_any(a.out[0].dtype, [&](auto to) {
-    return with_any(a.in[0].dtype, [](auto from) {
-      return scalar_tile<Cast<decltype(to)>, decltype(to), decltype(from)>(Cast<decltype(to)>{});
-    });
-  });
-}
-Grads cast_vjp(Builder& b, const VjpArgs& a) { return {b.cast(a.d_out[0], b.dtype(a.in[0]))}; }
-
 const Register r{
     comparison<Equal>("equal"),
     comparison<NotEqual>("not_equal"),
@@ -236,12 +210,6 @@ const Register r{
      .bind = bind_tile<select_tile>,
      .vjp = select_vjp,
      .tile = select_tile},
-    {.name = "cast",
-     .traits = kElementwise | kInPlace,
-     .infer = infer_cast,
-     .bind = bind_tile<cast_tile>,
-     .vjp = cast_vjp,
-     .tile = cast_tile},
 };
 
 }  // namespace

@@ -178,13 +178,13 @@ ValueId erfinv_slope(Builder& b, ValueId, ValueId y) {
 
 const Register r{
     {.name = "identity",
-     .traits = kElementwise | kInPlace,
+     .traits = kElementwise | kInPlace | kAnyDtype,
      .infer = infer_unary_any,
      .bind = bind_copy,
      .vjp = identity_vjp,
      .tile = copy_tile},
     {.name = "stop_gradient",
-     .traits = kElementwise | kInPlace,
+     .traits = kElementwise | kInPlace | kAnyDtype,
      .infer = infer_unary_any,
      .bind = bind_copy,
      .tile = copy_tile},

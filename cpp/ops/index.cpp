@@ -252,6 +252,7 @@ Bound bind_take_grad(const BindArgs& a) {
 
 const Register r{
     {.name = "gather",
+     .traits = kAnyDtype,
      .infer = infer_gather,
      .bind = bind_gather,
      .vjp = gather_vjp,
@@ -261,6 +262,7 @@ const Register r{
      .bind = bind_gather_grad,
      .vjp = gather_grad_vjp},
     {.name = "embedding",
+     .traits = kAnyDtype,
      .infer = infer_embedding,
      .bind = bind_gather,
      .vjp = embedding_vjp,

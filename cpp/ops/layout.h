@@ -19,6 +19,8 @@ auto with_item(DType dtype, F f) {
       return f(std::uint64_t{});
     case 4:
       return f(std::uint32_t{});
+    case 2:
+      return f(std::uint16_t{});
     default:
       return f(std::uint8_t{});
   }

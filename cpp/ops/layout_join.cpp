@@ -274,9 +274,17 @@ Bound bind_pad_grad(const BindArgs& a) {
 }
 
 const Register r{
-    {.name = "concat", .infer = infer_concat, .bind = bind_concat, .vjp = concat_vjp},
-    {.name = "split", .infer = infer_split, .bind = bind_split, .vjp = split_vjp},
-    {.name = "pack", .traits = kPack, .infer = infer_pack, .bind = bind_pack},
+    {.name = "concat",
+     .traits = kAnyDtype,
+     .infer = infer_concat,
+     .bind = bind_concat,
+     .vjp = concat_vjp},
+    {.name = "split",
+     .traits = kAnyDtype,
+     .infer = infer_split,
+     .bind = bind_split,
+     .vjp = split_vjp},
+    {.name = "pack", .traits = kPack | kAnyDtype, .infer = infer_pack, .bind = bind_pack},
     {.name = "pad", .infer = infer_pad, .bind = bind_pad, .vjp = pad_vjp},
     {.name = "pad_grad", .infer = infer_pad_grad, .bind = bind_pad_grad},
 };

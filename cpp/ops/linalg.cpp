@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "ops/op.h"
+#include "ops/spectral.h"
 
 namespace lamina {
 namespace {
@@ -269,7 +270,7 @@ const Register ops{
      .infer = infer_dense,
      .bind = bind_dense,
      .vjp = vjp_dense},
-    {.name = "qr", .infer = infer_qr, .bind = bind_qr},
+    {.name = "qr", .infer = infer_qr, .bind = bind_qr, .vjp = vjp_qr},
 };
 
 }  // namespace

@@ -111,6 +111,30 @@ Grads vjp_log_softmax(Builder& b, const VjpArgs& v) {
   return {b.emit("log_softmax_grad", {v.out[0], v.d_out[0]}, v.attrs)};
 }
 
+ValueId sum_along(Builder& b, ValueId x, const Attrs& attrs) {
+  const std::vector<std::int64_t> axes{attr_int(attrs, "axis", -1)};
+  return b.emit("sum", {x}, {{"axes", axes}, {"keepdims", true}});
+}
+// g = y (t - sum(y t)) for the softmax y and what arrived, t.
+Grads vjp_softmax_grad(Builder& b, const VjpArgs& v) {
+  const ValueId y = v.in[0], t = v.in[1], d = v.d_out[0];
+  Grads g{kNoValue, kNoValue};
+  if (v.wanted[0]) {
+    const ValueId centred = b.sub(t, sum_along(b, b.mul(y, t), v.attrs));
+    g[0] = b.sub(b.mul(d, centred), b.mul(t, sum_along(b, b.mul(d, y), v.attrs)));
+  }
+  if (v.wanted[1]) g[1] = b.emit("softmax_grad", {y, d}, v.attrs);
+  return g;
+}
+// g = t - exp(y) sum(t) for the logarithm of the softmax y.
+Grads vjp_log_softmax_grad(Builder& b, const VjpArgs& v) {
+  const ValueId p = b.emit("exp", {v.in[0]}), t = v.in[1], d = v.d_out[0];
+  Grads g{kNoValue, kNoValue};
+  if (v.wanted[0]) g[0] = b.neg(b.mul(b.mul(d, p), sum_along(b, t, v.attrs)));
+  if (v.wanted[1]) g[1] = b.sub(d, sum_along(b, b.mul(d, p), v.attrs));
+  return g;
+}
+
 const Register registered{
     {.name = "softmax",
      .traits = kInPlace,
@@ -122,8 +146,16 @@ const Register registered{
      .infer = infer_forward,
      .bind = bind_forward<true>,
      .vjp = vjp_log_softmax},
-    {.name = "softmax_grad", .traits = kInPlace, .infer = infer_grad, .bind = bind_grad<false>},
-    {.name = "log_softmax_grad", .traits = kInPlace, .infer = infer_grad, .bind = bind_grad<true>},
+    {.name = "softmax_grad",
+     .traits = kInPlace,
+     .infer = infer_grad,
+     .bind = bind_grad<false>,
+     .vjp = vjp_softmax_grad},
+    {.name = "log_softmax_grad",
+     .traits = kInPlace,
+     .infer = infer_grad,
+     .bind = bind_grad<true>,
+     .vjp = vjp_log_softmax_grad},
 };
 
 }  // namespace

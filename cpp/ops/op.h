@@ -21,6 +21,7 @@ enum Trait : std::uint32_t {
   kPack = 32,         // inputs lie inside output 0 at packed_offsets(): no work once they do
   kUpdate = 64,       // output i replaces the state that is input i, in place (optimizers)
   kEpilogue = 128,    // can add a bias and apply `activation` to its result on the way
+  kAnyDtype = 256,    // takes narrow dtypes as they are: it only moves elements, or converts them
 };
 
 // A failure found in the data while a step runs (an id out of range). The running plan does not
@@ -159,9 +160,10 @@ auto with_any(DType dtype, F f) {
     case DType::u8:
       return f(std::uint8_t{});
     case DType::boolean:
-      break;
+      return f(bool{});
+    default:
+      type_error(std::string("does not compute in ") + dtype_name(dtype));
   }
-  return f(bool{});
 }
 
 }  // namespace lamina

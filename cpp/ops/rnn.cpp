@@ -1,9 +1,10 @@
 // lstm and simple_rnn over whole sequences.
 //
 //   lstm(x [B,T,F], kernel [F,4U], recurrent [U,4U], bias [4U], h0 [B,U], c0 [B,U],
-//        mask bool [B,T] if has_mask, recurrent_mask [B,U] if has_recurrent_mask)
+//        mask bool [B,T] if has_mask, recurrent_masks [4,B,U] if has_recurrent_mask)
 //     -> y, h, c, then gates [B,T,4,U], cells [B,T,U], inputs [B,T,U] for the backward pass
-//   simple_rnn: the same with kernels of U columns, without c0, c and cells.
+//   simple_rnn: the same with kernels of U columns and one recurrent mask [B,U], without c0, c and
+//   cells.
 //
 // The grad ops return the gradient before the activations (written over the gates) and those of the
 // initial state; the gradients of x and the weights are matrix products that the vjp rules add.
@@ -20,7 +21,7 @@ struct Layout {
   // Forward inputs.
   static constexpr std::size_t x = 0, kernel = 1, recurrent = 2, bias = 3, h0 = 4;
   static constexpr std::size_t c0 = kLstm ? 5 : kNone;
-  std::size_t mask = kNone, recurrent_mask = kNone, count = kLstm ? 6 : 5;
+  std::size_t mask = kNone, recurrent_masks = kNone, count = kLstm ? 6 : 5;
   // Forward outputs.
   static constexpr std::size_t y = 0, h = 1, c = kLstm ? 2 : kNone;
   static constexpr std::size_t gates = kLstm ? 3 : 2, cells = kLstm ? 4 : kNone;
@@ -28,7 +29,7 @@ struct Layout {
 
   explicit Layout(const Attrs& attrs) {
     if (attr_bool(attrs, "has_mask", false)) mask = count++;
-    if (attr_bool(attrs, "has_recurrent_mask", false)) recurrent_mask = count++;
+    if (attr_bool(attrs, "has_recurrent_mask", false)) recurrent_masks = count++;
   }
 };
 
@@ -38,7 +39,7 @@ struct GradLayout {
   static constexpr std::size_t kNone = kNoOperand;
   static constexpr std::size_t gates = 0, recurrent = 1;
   static constexpr std::size_t cells = kLstm ? 2 : kNone, c0 = kLstm ? 3 : kNone;
-  std::size_t mask = kNone, recurrent_mask = kNone, dy = kNone, dh = kNone, dc = kNone;
+  std::size_t mask = kNone, recurrent_masks = kNone, dy = kNone, dh = kNone, dc = kNone;
   std::size_t count = kLstm ? 4 : 2;
 
   explicit GradLayout(const Attrs& attrs) {
@@ -46,12 +47,18 @@ struct GradLayout {
       if (attr_bool(attrs, flag, false)) at = count++;
     };
     place(mask, "has_mask");
-    place(recurrent_mask, "has_recurrent_mask");
+    place(recurrent_masks, "has_recurrent_mask");
     place(dy, "has_dy");
     place(dh, "has_dh");
     if (kLstm) place(dc, "has_dc");
   }
 };
+
+// An LSTM has a mask for each gate.
+template <bool kLstm>
+Shape masks_shape(Dim batch, Dim units) {
+  return kLstm ? Shape{Layout<kLstm>::kGates, batch, units} : Shape{batch, units};
+}
 
 template <bool kLstm>
 std::vector<Spec> infer_forward(const InferArgs& a) {
@@ -82,8 +89,9 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
     require_mask(a[at.mask]);
     require_shape(a[at.mask], {batch, steps}, "the mask", "(batch, steps)");
   }
-  if (at.recurrent_mask != L::kNone)
-    require_shape(a[at.recurrent_mask], {batch, units}, "the recurrent mask", per_row);
+  if (at.recurrent_masks != L::kNone)
+    require_shape(a[at.recurrent_masks], masks_shape<kLstm>(batch, units), "the recurrent masks",
+                  kLstm ? "(4, batch, units)" : per_row);
 
   std::vector<Spec> out(L::outputs, Spec{x.dtype, {batch, units}});
   if (attr_bool(a.attrs, "return_sequences", false)) out[L::y].shape = {batch, steps, units};
@@ -112,7 +120,7 @@ Bound bind_forward(const BindArgs& a) {
                                .h0 = r.in<T>(L::h0),
                                .c0 = input_or_null<T>(r, L::c0),
                                .mask = input_or_null<bool>(r, at.mask),
-                               .recurrent_mask = input_or_null<T>(r, at.recurrent_mask),
+                               .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
                                .y = r.out<T>(L::y),
                                .h_last = r.out<T>(L::h),
                                .c_last = output_or_null<T>(r, L::c),
@@ -158,7 +166,7 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
     require_mask(a[at.mask]);
     require_shape(a[at.mask], {batch, steps}, "the mask", "(batch, steps)");
   }
-  check(at.recurrent_mask, row, "the recurrent mask");
+  check(at.recurrent_masks, masks_shape<kLstm>(batch, units), "the recurrent masks");
   check(at.dy, attr_bool(a.attrs, "return_sequences", false) ? sequence : row, "dy");
   check(at.dh, row, "dh");
   check(at.dc, row, "dc");
@@ -184,7 +192,7 @@ Bound bind_grad(const BindArgs& a) {
                                 .cells = input_or_null<T>(r, G::cells),
                                 .c0 = input_or_null<T>(r, G::c0),
                                 .mask = input_or_null<bool>(r, at.mask),
-                                .recurrent_mask = input_or_null<T>(r, at.recurrent_mask),
+                                .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
                                 .dy = input_or_null<T>(r, at.dy),
                                 .dh_last = input_or_null<T>(r, at.dh),
                                 .dc_last = input_or_null<T>(r, at.dc),
@@ -203,6 +211,29 @@ Bound bind_grad(const BindArgs& a) {
   });
 }
 
+// The gradient [U, gates * U] of the recurrent kernel, for h [B,T,U] before each step and
+// dz [B * T, gates * U]; a gate's columns saw h through the gate's mask.
+template <Dim kGates>
+ValueId recurrent_gradient(Builder& b, ValueId h, ValueId dz, ValueId masks) {
+  const Shape sequence = b.shape(h);
+  const Dim units = sequence[2], rows = dim_mul(sequence[0], sequence[1]);
+  const Attrs transpose_a{{"transpose_a", true}};
+  if (masks == kNoValue) return b.emit("matmul", {b.reshape(h, {rows, units}), dz}, transpose_a);
+  const std::vector<std::int64_t> ones(kGates, 1), widths(kGates, units);
+  const auto parts = [&](ValueId whole, std::int64_t axis, const std::vector<std::int64_t>& sizes) {
+    return b.emit_all("split", {whole}, {{"axis", axis}, {"sizes", sizes}});
+  };
+  const std::vector<ValueId> gates = parts(dz, 1, widths);
+  const std::vector<ValueId> mask = parts(b.reshape(masks, {kGates, sequence[0], units}), 0, ones);
+  std::vector<ValueId> columns;
+  for (std::size_t g = 0; g < gates.size(); ++g) {
+    const ValueId per_row = b.reshape(mask[g], {sequence[0], 1, units});
+    const ValueId seen = b.reshape(b.mul(h, per_row), {rows, units});
+    columns.push_back(b.emit("matmul", {seen, gates[g]}, transpose_a));
+  }
+  return kGates == 1 ? columns[0] : b.emit("concat", columns, {{"axis", std::int64_t{1}}});
+}
+
 template <bool kLstm>
 Grads vjp(Builder& b, const VjpArgs& v) {
   using L = Layout<kLstm>;
@@ -211,7 +242,7 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   std::vector<ValueId> in{v.out[L::gates], v.in[L::recurrent]};
   if constexpr (kLstm) in.insert(in.end(), {v.out[L::cells], v.in[L::c0]});
   if (at.mask != L::kNone) in.push_back(v.in[at.mask]);
-  if (at.recurrent_mask != L::kNone) in.push_back(v.in[at.recurrent_mask]);
+  if (at.recurrent_masks != L::kNone) in.push_back(v.in[at.recurrent_masks]);
   const auto arriving = [&](std::size_t output, const char* flag) {
     const bool present = v.d_out[output] != kNoValue;
     attrs[flag] = present;
@@ -232,9 +263,10 @@ Grads vjp(Builder& b, const VjpArgs& v) {
     grads[L::x] = b.reshape(b.emit("matmul", {dz, v.in[L::kernel]}, transpose_b), x);
   if (v.wanted[L::kernel])
     grads[L::kernel] = b.emit("matmul", {b.reshape(v.in[L::x], {rows, x[2]}), dz}, transpose_a);
-  if (v.wanted[L::recurrent])
-    grads[L::recurrent] =
-        b.emit("matmul", {b.reshape(v.out[L::inputs], {rows, units}), dz}, transpose_a);
+  if (v.wanted[L::recurrent]) {
+    const ValueId masks = at.recurrent_masks == L::kNone ? kNoValue : v.in[at.recurrent_masks];
+    grads[L::recurrent] = recurrent_gradient<L::kGates>(b, v.out[L::inputs], dz, masks);
+  }
   if (v.wanted[L::bias])
     grads[L::bias] = b.emit("sum", {dz}, {{"axes", std::vector<std::int64_t>{0}}});
   if (v.wanted[L::h0]) grads[L::h0] = d[1];

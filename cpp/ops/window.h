@@ -1,32 +1,31 @@
-// Windows that slide over the two spatial axes of a channels-last image: what convolution and
-// pooling share.
+// Windows that slide over the spatial axes of channels-last data: where they lie and how many fit.
 #pragma once
-
-#include <array>
 
 #include "ops/op.h"
 
 namespace lamina {
 
+enum class Padding { valid, same, causal, given };
+
 struct Window {
-  std::array<Dim, 2> size, stride, dilation;
-  bool same;  // padding "same": an output for every stride-th input; else only windows that fit
+  Shape size, stride, dilation;  // one entry for each spatial axis
+  Padding padding;               // same, causal: an output for every stride-th input
+  Shape low, high;               // with Padding::given; negative high: cells that are left out
 
   // Output sizes for input sizes; unknown passes through. `what` names the window in the error.
-  std::array<Dim, 2> output(std::array<Dim, 2> input, const char* what) const;
-  // Cells outside the image before the first row and column, as TensorFlow divides them.
-  std::array<Dim, 2> padding(std::array<Dim, 2> input) const;
+  Shape output(const Shape& input, const char* what) const;
+  // Cells before the first of each axis, as TensorFlow divides them.
+  Shape before(const Shape& input) const;
 
  private:
-  Dim extent(int axis) const;
+  Dim extent(std::size_t axis) const;
 };
 
-// Attributes strides, dilations and padding ("valid" unless given).
-Window read_window(const Attrs& attrs, std::array<Dim, 2> size, std::array<Dim, 2> default_stride);
-// An attribute of two positive integers (one stands for both).
-std::array<Dim, 2> attr_pair(const Attrs& attrs, std::string_view name,
-                             std::array<Dim, 2> fallback);
+// Attributes strides, dilations, and padding ("valid" unless given, "same" or "causal") or pads
+// (cells before and after each axis).
+Window read_window(const Attrs& attrs, Shape size);
 
-inline std::array<Dim, 2> image_size(const Shape& x) { return {x[1], x[2]}; }
+// The spatial sizes of x [batch, spatial..., channels].
+inline Shape spatial_sizes(const Shape& x) { return {x.begin() + 1, x.end() - 1}; }
 
 }  // namespace lamina

@@ -25,7 +25,8 @@ struct BinaryCases {
 };
 const BinaryCases add("add", -1, 1), subtract("subtract", -1, 1), multiply("multiply", -1, 1);
 const BinaryCases divide("divide", 0.5, 2), maximum("maximum", -1, 1), minimum("minimum", -1, 1);
-const BinaryCases power("power", 0.5, 2), arctan2("arctan2", 0.3, 2);
+const BinaryCases power("power", 0.5, 2), slope("power_slope", 0.5, 2);
+const BinaryCases arctan2("arctan2", 0.3, 2);
 
 const AddCases binary{
     {.op = "divide", .in = {uniform({3, 4}), uniform({3, 4}, -2, -0.5)}},

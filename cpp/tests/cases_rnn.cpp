@@ -32,6 +32,7 @@ const Tensor kMask = mask_of({4, 5}, {0, 0, 1, 1, 1,  //
                                       1, 0, 1, 0, 1,  //
                                       0, 0, 0, 0, 0});
 const Tensor kDropout = uniform({4, 3}, 0.5, 1.5, 7);
+const Tensor kGateDropout = uniform({4, 4, 3}, 0.5, 1.5, 7);
 const std::vector<int> kLstmInputs{0, 1, 2, 3, 4, 5}, kSimpleInputs{0, 1, 2, 3, 4};
 
 const AddCases lstm_cases{
@@ -63,7 +64,7 @@ const AddCases lstm_cases{
      .attrs = {{"has_mask", true}, {"return_sequences", true}, {"zero_output_for_mask", true}},
      .output = 0},
     {.op = "lstm",
-     .in = with(rnn_inputs(true, 4, 5, 2, 3), {kMask, kDropout}),
+     .in = with(rnn_inputs(true, 4, 5, 2, 3), {kMask, kGateDropout}),
      .attrs = {{"has_mask", true},
                {"has_recurrent_mask", true},
                {"return_sequences", true},
@@ -71,7 +72,7 @@ const AddCases lstm_cases{
      .differentiable = kLstmInputs,
      .output = 0},
     {.op = "lstm",
-     .in = with(rnn_inputs(true, 4, 5, 2, 3), {kDropout}),
+     .in = with(rnn_inputs(true, 4, 5, 2, 3), {kGateDropout}),
      .attrs = {{"has_recurrent_mask", true}},
      .differentiable = kLstmInputs,
      .output = 1},

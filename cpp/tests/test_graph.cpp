@@ -113,6 +113,27 @@ TEST(Simplify, FoldsConstantsAndNeutralArithmetic) {
   EXPECT_DOUBLE_EQ(Program::make(g)->run(in)[0].data<double>()[2], 6);
 }
 
+TEST(Simplify, JoinsTransposes) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {2, 3, 4}});
+  const ValueId first = b.emit("transpose", {x}, {{"perm", Shape{0, 2, 1}}});
+  b.output(b.emit("exp", {b.emit("transpose", {first}, {{"perm", Shape{0, 2, 1}}})}));
+  simplify(g);
+  EXPECT_EQ(count_ops(g, "transpose"), 0u);
+
+  Graph turned;
+  Builder c(turned);
+  const ValueId y = c.input({DType::f64, {2, 3, 4}});
+  const ValueId cycled = c.emit("transpose", {y}, {{"perm", Shape{1, 2, 0}}});
+  c.output(c.emit("transpose", {cycled}, {{"perm", Shape{1, 2, 0}}}));
+  simplify(turned);
+  ASSERT_EQ(count_ops(turned, "transpose"), 1u);
+  EXPECT_EQ(c.shape(turned.outputs[0]), (Shape{4, 2, 3}));
+  EXPECT_EQ(std::get<std::vector<std::int64_t>>(turned.nodes[0].attrs.at("perm")),
+            (Shape{2, 0, 1}));
+}
+
 TEST(Simplify, NeverMergesRandomOps) {
   Graph g;
   Builder b(g);

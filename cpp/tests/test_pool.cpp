@@ -50,9 +50,9 @@ TEST(Pool, EqualsItsDefinition) {
   for (const Dim channels : {1, 3, 16, 37})
     for (const Attrs& attrs : kPools) {
       const Tensor x = distinct({2, 6, 7, channels});
-      const std::vector<Tensor> max = run_op("max_pool2d", std::vector<Tensor>{x}, attrs);
-      const std::vector<Tensor> single = run_op("max_pool2d", std::vector<Tensor>{f32(x)}, attrs);
-      const Tensor avg = run_one("avg_pool2d", {x}, attrs);
+      const std::vector<Tensor> max = run_op("max_pool", std::vector<Tensor>{x}, attrs);
+      const std::vector<Tensor> single = run_op("max_pool", std::vector<Tensor>{f32(x)}, attrs);
+      const Tensor avg = run_one("avg_pool", {x}, attrs);
       expect_near(single[0], max[0], 1e-6);
       over_windows(
           x.shape(), avg.shape(), attrs, [&](Dim out, Dim plane, const std::vector<Dim>& cells) {
@@ -75,7 +75,7 @@ TEST(Pool, GradientsGoWhereTheValuesCameFrom) {
   for (const Dim channels : {1, 3, 16, 37})
     for (Attrs attrs : kPools) {
       const Tensor x = distinct({2, 6, 7, channels});
-      const std::vector<Tensor> max = run_op("max_pool2d", std::vector<Tensor>{x}, attrs);
+      const std::vector<Tensor> max = run_op("max_pool", std::vector<Tensor>{x}, attrs);
       const Tensor dy = uniform(max[0].shape(), -1, 1, 3);
       Tensor from_max = Tensor::zeros(x.spec()), from_avg = Tensor::zeros(x.spec());
       over_windows(
@@ -87,9 +87,9 @@ TEST(Pool, GradientsGoWhereTheValuesCameFrom) {
                   d / static_cast<double>(cells.size());
           });
       attrs["input_shape"] = x.shape();
-      expect_near(run_one("max_pool2d_grad", {dy, max[1]}, attrs), from_max, 1e-14);
-      expect_near(run_one("max_pool2d_grad", {f32(dy), max[1]}, attrs), from_max, 1e-5);
-      expect_near(run_one("avg_pool2d_grad", {dy}, attrs), from_avg, 1e-14);
+      expect_near(run_one("max_pool_grad", {dy, max[1]}, attrs), from_max, 1e-14);
+      expect_near(run_one("max_pool_grad", {f32(dy), max[1]}, attrs), from_max, 1e-5);
+      expect_near(run_one("avg_pool_grad", {dy}, attrs), from_avg, 1e-14);
     }
 }
 
@@ -97,7 +97,7 @@ TEST(Pool, TheFirstOfEqualsAndNanWin) {
   const float nan = NAN, inf = std::numeric_limits<float>::infinity();
   const Tensor x = Tensor::of<float>({1, 2, 8, 1}, {3, 3, 1, nan, -inf, -inf, 1, 2,  //
                                                     3, 3, 2, nan, -inf, -inf, nan, inf});
-  const auto out = run_op("max_pool2d", std::vector<Tensor>{x}, pool({2, 2}, {2, 2}, "valid"));
+  const auto out = run_op("max_pool", std::vector<Tensor>{x}, pool({2, 2}, {2, 2}, "valid"));
   const float* y = out[0].data<float>();
   EXPECT_EQ(y[0], 3);
   EXPECT_TRUE(std::isnan(y[1]));
@@ -110,32 +110,86 @@ TEST(Pool, TheFirstOfEqualsAndNanWin) {
   EXPECT_EQ(argmax[3], 14);
 }
 
+// Part i of n of an axis, as a list of cells.
+std::vector<Dim> part(Dim i, Dim n, Dim size) {
+  std::vector<Dim> cells;
+  for (Dim c = i * size / n; c * n < (i + 1) * size; ++c) cells.push_back(c);
+  return cells;
+}
+
+TEST(Pool, EqualPartsAreReduced) {
+  const Tensor x = distinct({2, 7, 5, 3, 2});
+  for (const Shape& sizes : {Shape{3, 5, 1}, Shape{7, 2, 3}, Shape{9, 4, 2}}) {
+    const Attrs attrs{{"output_size", sizes}};
+    const Tensor max = run_one("max_pool", {x}, attrs), avg = run_one("avg_pool", {x}, attrs);
+    ASSERT_EQ(max.shape(), (Shape{2, sizes[0], sizes[1], sizes[2], 2}));
+    Dim out = 0;
+    for (Dim n = 0; n < 2; ++n)
+      for (Dim i = 0; i < sizes[0]; ++i)
+        for (Dim j = 0; j < sizes[1]; ++j)
+          for (Dim k = 0; k < sizes[2]; ++k)
+            for (Dim channel = 0; channel < 2; ++channel, ++out) {
+              double best = -2, sum = 0, count = 0;
+              for (const Dim d : part(i, sizes[0], 7))
+                for (const Dim h : part(j, sizes[1], 5))
+                  for (const Dim w : part(k, sizes[2], 3)) {
+                    const Dim cell = ((n * 7 + d) * 5 + h) * 3 + w;
+                    const double v = x.data<double>()[cell * 2 + channel];
+                    best = std::max(best, v), sum += v, ++count;
+                  }
+              ASSERT_EQ(max.data<double>()[out], best);
+              ASSERT_NEAR(avg.data<double>()[out], sum / count, 1e-14);
+            }
+  }
+}
+
+Tensor reshaped(const Tensor& x, Shape shape) {
+  return run_one("reshape", {x}, {{"shape", std::move(shape)}});
+}
+
+// A volume whose depth or height is one cell pools as the image or the sequence in it.
+TEST(Pool, RanksAgree) {
+  const Tensor line = distinct({3, 11, 5});
+  const Tensor image = reshaped(line, {3, 1, 11, 5}), volume = reshaped(line, {3, 1, 1, 11, 5});
+  for (const char* op : {"max_pool", "avg_pool"}) {
+    const Tensor one = run_one(op, {line}, pool({3}, {2}, "same"));
+    const Tensor two = run_one(op, {image}, pool({1, 3}, {1, 2}, "same"));
+    const Tensor three = run_one(op, {volume}, pool({1, 1, 3}, {1, 1, 2}, "same"));
+    EXPECT_TRUE(same_bits(one, reshaped(two, one.shape())));
+    EXPECT_TRUE(same_bits(one, reshaped(three, one.shape())));
+  }
+}
+
 TEST(Pool, ImagesAndThreadsAreIndependent) {
   const Attrs attrs = pool({3, 3}, {2, 2}, "same");
   const Tensor x = f32(uniform({12, 40, 40, 20}));
-  for (const char* op : {"max_pool2d", "avg_pool2d"}) {
+  for (const char* op : {"max_pool", "avg_pool"}) {
     expect_rows_independent(op, {x}, attrs);
     expect_same_for_all_threads(op, {x}, attrs);
   }
-  const auto max = run_op("max_pool2d", std::vector<Tensor>{x}, attrs);
+  const auto max = run_op("max_pool", std::vector<Tensor>{x}, attrs);
   const Tensor dy = f32(uniform(max[0].shape(), -1, 1, 2));
   Attrs with_shape = attrs;
   with_shape["input_shape"] = x.shape();
-  expect_same_for_all_threads("max_pool2d_grad", {dy, max[1]}, with_shape);
-  expect_same_for_all_threads("avg_pool2d_grad", {dy}, with_shape);
+  expect_same_for_all_threads("max_pool_grad", {dy, max[1]}, with_shape);
+  expect_same_for_all_threads("avg_pool_grad", {dy}, with_shape);
 }
 
 TEST(Pool, ShapeRules) {
-  EXPECT_EQ(inferred("max_pool2d", {{kUnknown, kUnknown, 7, 3}}, {{"pool_size", Shape{2, 2}}}),
+  EXPECT_EQ(inferred("max_pool", {{kUnknown, kUnknown, 7, 3}}, {{"pool_size", Shape{2, 2}}}),
             (Shape{kUnknown, kUnknown, 3, 3}));
-  EXPECT_EQ(inferred("avg_pool2d", {{kUnknown, 7, 7, 3}},
+  EXPECT_EQ(inferred("avg_pool", {{kUnknown, 7, 7, 3}},
                      {{"pool_size", Shape{2, 2}}, {"padding", std::string("same")}}),
             (Shape{kUnknown, 4, 4, 3}));
-  EXPECT_NE(refusal("max_pool2d", {{1, 4, 1, 3}}, {{"pool_size", Shape{2, 2}}})
+  EXPECT_NE(refusal("max_pool", {{1, 4, 1, 3}}, {{"pool_size", Shape{2, 2}}})
                 .find("pooling window 2 x 2 does not fit into input 4 x 1 with padding 'valid'"),
             std::string::npos);
-  EXPECT_NE(refusal("max_pool2d", {{1, 4, 4, 3}}).find("pool_size"), std::string::npos);
-  EXPECT_NE(refusal("avg_pool2d", {{1, 4, 4, 3}}, {{"pool_size", Shape{2, -1}}}).find("positive"),
+  EXPECT_EQ(inferred("max_pool", {{kUnknown, kUnknown, 3}}, {{"output_size", Shape{4}}}),
+            (Shape{kUnknown, 4, 3}));
+  EXPECT_NE(refusal("max_pool", {{1, 3}}, {{"pool_size", Shape{2}}}).find("spatial axes"),
+            std::string::npos);
+  EXPECT_NE(refusal("max_pool", {{1, 4, 4, 3}}).find("pool_size"), std::string::npos);
+  EXPECT_NE(refusal("avg_pool", {{1, 4, 4, 3}}, {{"pool_size", Shape{2, -1}}}).find("positive"),
             std::string::npos);
 }
 

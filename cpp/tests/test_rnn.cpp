@@ -48,7 +48,7 @@ struct Options {
   std::function<double(double)> activation = [](double x) { return std::tanh(x); };
   std::function<double(double)> recurrent = sigmoid;
   const bool* mask = nullptr;
-  const float* recurrent_mask = nullptr;
+  const float* recurrent_masks = nullptr;  // [gates, batch, units]
 };
 
 // The whole output sequence, and the last state, of one row.
@@ -76,7 +76,8 @@ Row naive(const std::vector<Tensor>& in, const Sizes& s, Dim row, const Options&
       for (Dim f = 0; f < s.features; ++f)
         sum += at(0, (row * s.steps + t) * s.features + f) * at(1, f * wide + g);
       for (Dim j = 0; j < n; ++j) {
-        const double dropout = o.recurrent_mask == nullptr ? 1.0 : o.recurrent_mask[row * n + j];
+        const double dropout =
+            o.recurrent_masks == nullptr ? 1.0 : o.recurrent_masks[(g / n * s.batch + row) * n + j];
         sum += r.h[static_cast<std::size_t>(j)] * dropout * at(2, j * wide + g);
       }
       z.push_back(sum);
@@ -144,13 +145,14 @@ TEST(Rnn, MasksRepeatOrZeroTheOutput) {
       for (const bool backwards : {true, false}) {
         std::vector<Tensor> in = inputs(lstm, s);
         in.push_back(random_mask(s.batch, s.steps));
-        in.push_back(random({s.batch, s.units}, 8, 2));
+        const Shape row{s.batch, s.units}, row_of_gates{4, s.batch, s.units};
+        in.push_back(random(lstm ? row_of_gates : row, 8, 2));
         Options o;
         o.lstm = lstm;
         o.zero_output = zero;
         o.go_backwards = backwards;
         o.mask = in[in.size() - 2].data<bool>();
-        o.recurrent_mask = in.back().data<float>();
+        o.recurrent_masks = in.back().data<float>();
         compare(in, s, o, {{"has_mask", true}, {"has_recurrent_mask", true}});
       }
     }

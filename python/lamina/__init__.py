@@ -11,30 +11,40 @@ from lamina import (  # noqa: E402  (the engine must be loaded first)
     config,
     constraints,
     datasets,
+    dtype_policies,
     initializers,
     layers,
     losses,
     metrics,
+    mixed_precision,
     models,
     ops,
     optimizers,
     preprocessing,
+    quantizers,
     random,
     regularizers,
     saving,
     tree,
     utils,
 )
+from lamina.autodiff import GradientTape, grad, value_and_grad  # noqa: E402
 from lamina.config import num_threads, set_num_threads  # noqa: E402
-from lamina.dtype_policies import DTypePolicy  # noqa: E402
+from lamina.dtype_policies import DTypePolicy, FloatDTypePolicy  # noqa: E402
 from lamina.initializers import Initializer  # noqa: E402
 from lamina.layers import Input, InputSpec, Layer  # noqa: E402
+from lamina.layers.node import Operation  # noqa: E402
 from lamina.losses import Loss  # noqa: E402
 from lamina.metrics import Metric  # noqa: E402
 from lamina.models import Model, Sequential  # noqa: E402
+from lamina.models.function import Function  # noqa: E402
+from lamina.names import name_scope  # noqa: E402
 from lamina.optimizers import Optimizer  # noqa: E402
 from lamina.regularizers import Regularizer  # noqa: E402
+from lamina.remat import RematScope, remat  # noqa: E402
+from lamina.scopes import StatelessScope, SymbolicScope, device  # noqa: E402
 from lamina.tensor import KerasTensor, Tensor  # noqa: E402
+from lamina.traced_function import function  # noqa: E402
 from lamina.tracing import gradients  # noqa: E402
 from lamina.variable import Variable  # noqa: E402
 
@@ -58,6 +68,9 @@ def install_as_keras() -> None:
 
 __all__ = [
     "DTypePolicy",
+    "FloatDTypePolicy",
+    "Function",
+    "GradientTape",
     "Initializer",
     "Input",
     "InputSpec",
@@ -66,9 +79,13 @@ __all__ = [
     "Loss",
     "Metric",
     "Model",
+    "Operation",
     "Optimizer",
     "Regularizer",
+    "RematScope",
     "Sequential",
+    "StatelessScope",
+    "SymbolicScope",
     "Tensor",
     "Variable",
     "__version__",
@@ -78,22 +95,31 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "device",
+    "dtype_policies",
+    "function",
+    "grad",
     "gradients",
     "initializers",
     "install_as_keras",
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
+    "name_scope",
     "num_threads",
     "ops",
     "optimizers",
     "preprocessing",
+    "quantizers",
     "random",
     "regularizers",
+    "remat",
     "saving",
     "set_num_threads",
     "tree",
     "utils",
+    "value_and_grad",
     "version",
 ]

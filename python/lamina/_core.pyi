@@ -38,6 +38,11 @@ class Tensor:
     """
     Numbers in aligned memory; shares it with NumPy both ways.
     """
+    @staticmethod
+    def of_bits(array: numpy.ndarray, dtype: str) -> Tensor:
+        """
+        A tensor on the array's memory, whose bits are numbers of `dtype`.
+        """
     def __init__(self, array: numpy.ndarray) -> None:
         """
         A tensor on the array's memory, without a copy.
@@ -45,7 +50,7 @@ class Tensor:
     def clone(self) -> Tensor: ...
     def to_numpy(self) -> numpy.ndarray:
         """
-        The values, without a copy.
+        The values, without a copy; of a type that NumPy lacks (bfloat16, float8), its bits.
         """
     @property
     def dtype(self) -> str: ...
@@ -137,6 +142,10 @@ class Program:
     def read_numbers(self) -> list[typing.Any]:
         """
         Run once without inputs; the outputs, single numbers, as floats.
+        """
+    def run(self, inputs: collections.abc.Sequence[Tensor]) -> list[Tensor]:
+        """
+        Run once: tensors in, new tensors out.
         """
     @property
     def arena_bytes(self) -> int: ...

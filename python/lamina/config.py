@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FLOAT_TYPES = ("float32", "float64")
+if TYPE_CHECKING:
+    from lamina.dtype_policies import DTypePolicy
+
+FLOAT_TYPES = ("bfloat16", "float16", "float32", "float64")
 IMAGE_DATA_FORMATS = ("channels_last", "channels_first")
 
 _floatx = "float32"
 _epsilon = 1e-7
 _image_data_format = "channels_last"
 _interactive_logging = True
+_dtype_policy: DTypePolicy | None = None
+_flash_attention: bool | None = None
+_traceback_filtering = True
+_max_epochs: int | None = None
+_max_steps_per_epoch: int | None = None
 
 
 def floatx() -> str:
@@ -23,7 +31,7 @@ def set_floatx(value: str) -> None:
     """Choose the default float type.
 
     Args:
-        value: "float32" or "float64".
+        value: "float32", "float64", "float16" or "bfloat16".
 
     Raises:
         ValueError: for any other name.
@@ -79,9 +87,144 @@ def set_image_data_format(data_format: str) -> None:
     _image_data_format = data_format
 
 
+def dtype_policy() -> DTypePolicy:
+    """The policy of layers that are given none: that of `floatx()` at first."""
+    from lamina.dtype_policies import DTypePolicy
+
+    return DTypePolicy(_floatx) if _dtype_policy is None else _dtype_policy
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Choose the policy of layers that are given none.
+
+    Args:
+        policy: a `DTypePolicy` or a name, such as "mixed_bfloat16".
+
+    Raises:
+        ValueError: for anything else.
+    """
+    global _dtype_policy
+    from lamina import dtype_policies
+
+    if not isinstance(policy, (str, dtype_policies.DTypePolicy)):
+        raise ValueError(
+            "set_dtype_policy: policy must be a name such as 'mixed_bfloat16' or a DTypePolicy. "
+            f"Got {policy!r}."
+        )
+    _dtype_policy = dtype_policies.get(policy)
+
+
+def forget_dtype_policy() -> None:
+    """Let layers that are given no policy have that of `floatx()` again, as at first."""
+    global _dtype_policy
+    _dtype_policy = None
+
+
 def backend() -> str:
     """Name of what computes: always "lamina"."""
     return "lamina"
+
+
+def set_backend(backend: str) -> None:
+    """Refuse another backend than "lamina": here there is one.
+
+    Raises:
+        ValueError: for any other name.
+    """
+    if backend != "lamina":
+        raise ValueError(
+            f"set_backend: lamina computes with its own engine and has no backend {backend!r}. "
+            "Programs for another one run as they are, unless they use its own functions."
+        )
+
+
+def is_nnx_enabled() -> bool:
+    """Whether variables are those of Flax NNX: never, that is a matter of JAX."""
+    return False
+
+
+def enable_flash_attention() -> None:
+    """Ask for fused attention. The engine has one way to compute attention: nothing changes."""
+    global _flash_attention
+    _flash_attention = True
+
+
+def disable_flash_attention() -> None:
+    """Refuse fused attention. The engine has one way to compute attention: nothing changes."""
+    global _flash_attention
+    _flash_attention = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """What was asked for with the two functions above; None at first."""
+    return _flash_attention
+
+
+def enable_traceback_filtering() -> None:
+    """Leave lamina's own frames out of tracebacks (the default, as in Keras)."""
+    global _traceback_filtering
+    _traceback_filtering = True
+
+
+def disable_traceback_filtering() -> None:
+    """Show every frame of a traceback."""
+    global _traceback_filtering
+    _traceback_filtering = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Whether lamina's own frames may be left out of tracebacks."""
+    return _traceback_filtering
+
+
+def _limit(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"set_{name}: {name} must be an integer >= 0 or None. Got {value!r}.")
+    return value
+
+
+def limited(count: int | None, limit: int | None) -> int | None:
+    """`count`, or `limit` where that is lower (or `count` is open); no limit: 0 or None."""
+    if not limit:
+        return count
+    return limit if count is None else min(count, limit)
+
+
+def max_epochs() -> int | None:
+    """The most epochs that any `fit` runs; None for no limit."""
+    return _max_epochs
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Limit every `fit` to this many epochs, to try a program out. None lifts the limit.
+
+    Raises:
+        ValueError: for a negative number.
+    """
+    global _max_epochs
+    _max_epochs = _limit("max_epochs", max_epochs)
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most steps that any epoch, `evaluate` or `predict` runs; None for no limit."""
+    return _max_steps_per_epoch
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Limit every epoch to this many steps, to try a program out. None lifts the limit.
+
+    Raises:
+        ValueError: for a negative number.
+    """
+    global _max_steps_per_epoch
+    _max_steps_per_epoch = _limit("max_steps_per_epoch", max_steps_per_epoch)
+
+
+def enable_unsafe_deserialization() -> None:
+    """Let files run the Python code they hold (Lambda layers), for the rest of the process."""
+    from lamina import serialization
+
+    serialization.enable_unsafe_deserialization()
 
 
 def isa() -> str:

@@ -8,14 +8,14 @@ from typing import Any
 from lamina import config, ops, serialization
 from lamina.registry import Registry, named
 from lamina.tensor import Tensor
-from lamina.validation import Real, check_argument
+from lamina.validation import Axes, Real, check_argument
 
 
 class Constraint:
-    """Base of all constraints: subclasses define `__call__(w)`, which returns the projection."""
+    """Base of all constraints, itself none: subclasses return the projection of `w`."""
 
     def __call__(self, w: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(w).")
+        return w
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -41,7 +41,7 @@ class MaxNorm(Constraint):
 
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0) -> None:
         self.max_value = check_argument("MaxNorm", "max_value", max_value, Real(0))
-        self.axis = axis
+        self.axis = check_argument("MaxNorm", "axis", axis, Axes())
 
     def __call__(self, w: Any) -> Tensor:
         length = _norm(w, self.axis)
@@ -66,7 +66,7 @@ class UnitNorm(Constraint):
     """
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
-        self.axis = axis
+        self.axis = check_argument("UnitNorm", "axis", axis, Axes())
 
     def __call__(self, w: Any) -> Tensor:
         return w / (config.epsilon() + _norm(w, self.axis))
@@ -94,7 +94,7 @@ class MinMaxNorm(Constraint):
         self.min_value = check_argument("MinMaxNorm", "min_value", min_value, Real(0))
         self.max_value = check_argument("MinMaxNorm", "max_value", max_value, Real(0))
         self.rate = check_argument("MinMaxNorm", "rate", rate, Real(0, 1))
-        self.axis = axis
+        self.axis = check_argument("MinMaxNorm", "axis", axis, Axes())
 
     def __call__(self, w: Any) -> Tensor:
         length = _norm(w, self.axis)

@@ -6,18 +6,20 @@ values at each call; given a `SeedGenerator` they move on.
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lamina import ops, random, serialization
-from lamina.ops.core import standardize_dtype
+from lamina import ops, random, serialization, windows
+from lamina.dtypes import standardize_dtype
 from lamina.registry import Registry, named
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert
-from lamina.validation import Integer, OneOf, Real, check_argument
+from lamina.validation import ArrayLike, Boolean, Integer, OneOf, Real, check_argument
 
 Seed = int | random.SeedGenerator | None
 
@@ -63,10 +65,18 @@ class Constant(Initializer):
         value: number, or array that broadcasts to the shape.
     """
 
+    # Set by `get` for an array, which is meant to have the very shape of the weight.
+    _has_own_shape = False
+
     def __init__(self, value: Any = 0.0) -> None:
-        self.value = value
+        self.value = check_argument("Constant", "value", value, ArrayLike())
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
+        if self._has_own_shape and tuple(shape) != tuple(self.value.shape):
+            raise ValueError(
+                f"Expected `shape` to be that of the array given as initializer, "
+                f"{tuple(self.value.shape)}. Got {tuple(shape)}."
+            )
         value = ops.convert_to_tensor(self.value, dtype=standardize_dtype(dtype))
         return ops.broadcast_to(value, shape)
 
@@ -223,19 +233,28 @@ class VarianceScaling(_Seeded):
         input_axes: int | Sequence[int] | None = None,
         output_axes: int | Sequence[int] | None = None,
     ) -> None:
-        owner = type(self).__name__
-        self.scale = check_argument(owner, "scale", scale, Real(0, closed="right"))
-        self.mode = check_argument(owner, "mode", mode, OneOf("fan_in", "fan_out", "fan_avg"))
+        check = functools.partial(check_argument, type(self).__name__)
+        explanation = "Argument `scale` must be positive float."
+        self.scale = check("scale", scale, Real(0, closed="right"), explanation)
+        explanation = f"Invalid `mode` argument: {mode!r}."
+        self.mode = check("mode", mode, OneOf("fan_in", "fan_out", "fan_avg"), explanation)
+        explanation = f"Invalid `distribution` argument: {distribution!r}."
         kinds = OneOf("truncated_normal", "untruncated_normal", "uniform", "normal")
-        kind = check_argument(owner, "distribution", distribution, kinds)
+        kind = check("distribution", distribution, kinds, explanation)
         self.distribution = "truncated_normal" if kind == "normal" else kind
         if (input_axes is None) != (output_axes is None):
             raise ValueError(
-                f"{owner}: input_axes and output_axes must be given together. "
+                f"{type(self).__name__}: input_axes and output_axes must be given together. "
                 f"Got {input_axes!r} and {output_axes!r}."
             )
         self.input_axes, self.output_axes = input_axes, output_axes
         super().__init__(seed)
+
+    def with_axes(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> VarianceScaling:
+        """Return this initializer, with its seed, for kernels with these axes."""
+        other = copy.copy(self)
+        other.input_axes, other.output_axes = input_axes, output_axes
+        return other
 
     def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
@@ -345,12 +364,85 @@ class Orthogonal(_Seeded):
         return {**super().get_config(), "gain": self.gain}
 
 
+class STFT(Initializer):
+    """The kernel of a convolution that is a short-time Fourier transform.
+
+    values[t, 0, f] = w(t) * cos(2 pi t f / n)     for the real part, n = 2 * (frequencies - 1)
+    values[t, 0, f] = -w(t) * sin(2 pi t f / n)    for the imaginary one
+
+    Args:
+        side: "real" or "imag".
+        window: its values; the name, or tuple of name and parameters, of a window of
+            `scipy.signal.get_window` (those in `windows.NAMES` need no SciPy); None: ones.
+        scaling: "density" divides by the root of the sum of w ** 2, "spectrum" by the sum of w,
+            None by nothing.
+        periodic: whether the window is the beginning of a periodic one, not symmetric.
+    """
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        self.side = check_argument("STFT", "side", side, OneOf("real", "imag"))
+        kinds = OneOf("density", "spectrum", optional=True)
+        self.scaling = check_argument("STFT", "scaling", scaling, kinds)
+        self.periodic = check_argument("STFT", "periodic", periodic, Boolean())
+        self.window = check_argument("STFT", "window", window, ArrayLike(optional=True))
+        self._is_named = isinstance(window, str) or (
+            isinstance(window, tuple) and bool(window) and isinstance(window[0], str)
+        )
+        if self._is_named:
+            windows.window(window, 1, periodic=False)  # refuses unknown names
+
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
+        """Return values of shape (frame length, 1, frequencies).
+
+        Raises:
+            ValueError: for a shape without three axes, or a window of another length.
+        """
+        if len(shape) != 3:
+            raise ValueError(f"STFT: shape must have three axes. Got {tuple(shape)}.")
+        length, channels, frequencies = (int(size) for size in shape)
+        times = np.arange(length).reshape(-1, 1, 1)
+        turns = np.arange(frequencies) / max(2.0 * (frequencies - 1), 1.0)
+        angles = 2.0 * np.pi * times * turns
+        values = np.cos(angles) if self.side == "real" else -np.sin(angles)
+        if self.window is not None:
+            values = values * self._scaled_window(length).reshape(-1, 1, 1)
+        values = np.broadcast_to(values, (length, channels, frequencies))
+        return ops.convert_to_tensor(values, dtype=standardize_dtype(dtype))
+
+    def _scaled_window(self, length: int) -> np.ndarray:
+        if self._is_named:
+            values = windows.window(self.window, length, self.periodic)
+        else:
+            values = np.asarray(self.window, np.float64)
+        if values.shape != (length,):
+            raise ValueError(f"STFT: window must have {length} values. Got shape {values.shape}.")
+        if self.scaling == "density":
+            return values / np.sqrt(np.sum(values**2))
+        return values / np.sum(values) if self.scaling == "spectrum" else values
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "side": self.side,
+            "window": self.window,
+            "periodic": self.periodic,
+            "scaling": self.scaling,
+        }
+
+
 zeros = Zeros
 ones = Ones
 constant = Constant
 identity = Identity
 IdentityInitializer = Identity
 OrthogonalInitializer = Orthogonal
+STFTInitializer = STFT
+stft = STFT
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
@@ -379,10 +471,12 @@ _registry = Registry(
         RandomNormal,
         RandomUniform,
         TruncatedNormal,
+        STFT,
         VarianceScaling,
         Zeros,
         IdentityInitializer=Identity,
         OrthogonalInitializer=Orthogonal,
+        STFTInitializer=STFT,
         normal=RandomNormal,
         one=Ones,
         uniform=RandomUniform,
@@ -399,7 +493,9 @@ def get(identifier: Any) -> Any:
         ValueError: if nothing has that name; suggests the nearest one.
     """
     if isinstance(identifier, (Tensor, np.ndarray, np.generic)):
-        return Constant(identifier)
+        constant = Constant(identifier)
+        constant._has_own_shape = True
+        return constant
     return _registry.get(identifier)
 
 

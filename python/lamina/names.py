@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 _counters: dict[str, int] = {}
 _counters_lock = threading.Lock()
@@ -56,12 +55,40 @@ def join_path(*parts: str | None) -> str:
     return "/".join(part for part in parts if part)
 
 
-@contextmanager
-def name_scope(name: str | None) -> Iterator[str]:
-    """Put everything named inside the block under `current_path()/name`."""
-    outer = scope.path
-    scope.path = join_path(outer, name)
-    try:
-        yield scope.path
-    finally:
-        scope.path = outer
+class name_scope:  # noqa: N801  (Keras's name)
+    """Paths of variables made inside begin with `name`.
+
+    Args:
+        name: part of a path, without "/".
+        caller: kept for Keras's sake.
+        deduplicate: kept for Keras's sake; names inside one scope are not numbered.
+        override_parent: path to begin at instead of the scope around.
+
+    Raises:
+        ValueError: if `name` is not a string, or holds "/".
+
+    Source: https://keras.io/api/ `keras.name_scope`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        caller: Any = None,
+        deduplicate: bool = True,
+        override_parent: str | None = None,
+    ) -> None:
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"name_scope: name must be a string without '/'. Got {name!r}.")
+        self.name = name
+        self.caller = caller
+        self.deduplicate = deduplicate
+        self.override_parent = override_parent
+
+    def __enter__(self) -> name_scope:
+        self._outer = scope.path
+        parent = self._outer if self.override_parent is None else self.override_parent
+        scope.path = join_path(parent, self.name)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        scope.path = self._outer

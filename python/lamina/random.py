@@ -116,7 +116,10 @@ def draw_seed(seed: int | SeedGenerator | None) -> Tensor:
 def _float_type(op: str, dtype: Any) -> str:
     wanted = standardize_dtype(dtype)
     if wanted not in config.FLOAT_TYPES:
-        raise ValueError(f"{op}: dtype must be one of {config.FLOAT_TYPES}. Got {dtype!r}.")
+        raise ValueError(
+            f"`keras.random.{op}` requires a floating point `dtype`. Got {dtype!r}, "
+            f"which is none of {config.FLOAT_TYPES}."
+        )
     return wanted
 
 
@@ -140,14 +143,21 @@ def uniform(
         seed: an integer repeats its numbers at every call; a SeedGenerator moves on; None uses
             the global one.
     """
-    return apply(
+    wanted = _float_type("uniform", dtype)
+    # Rounding to a narrow type must not reach maxval itself: stay half a step away from it.
+    lost_bits = {"float16": 11, "bfloat16": 8}.get(wanted)
+    drawn = apply(
         "random_uniform",
         draw_seed(seed),
         shape=_sizes(shape),
-        dtype=_float_type("uniform", dtype),
+        dtype=wanted if lost_bits is None else "float32",
         min=float(minval),
         max=float(maxval),
     )
+    if lost_bits is None:
+        return drawn
+    highest = float(maxval) - abs(float(maxval)) * 2.0**-lost_bits
+    return apply("cast", apply("clip", drawn, min=float(minval), max=highest), dtype=wanted)
 
 
 def normal(
@@ -214,7 +224,7 @@ def randint(
     """
     wanted = standardize_dtype(dtype)
     if wanted in config.FLOAT_TYPES or wanted == "bool":
-        raise ValueError(f"randint: dtype must be an integer type. Got {dtype!r}.")
+        raise ValueError(f"`keras.random.randint` requires an integer `dtype`. Got {dtype!r}.")
     low, high = int(minval), int(maxval)
     if low >= high:
         raise ValueError(f"randint: maxval must exceed minval. Got {minval!r} and {maxval!r}.")
@@ -280,6 +290,87 @@ def dropout(
     return apply("dropout", x, state, rate=float(rate), noise_shape=_sizes(sizes))
 
 
+def _parameter(op: str, x: TensorLike, shape: Sequence[int], dtype: str) -> Tensor:
+    """A parameter of a distribution, one for each element; in a type that the engine draws in."""
+    wide = dtype if dtype in ("float32", "float64") else "float32"
+    value = to_dtype(convert(x), wide)
+    try:
+        return apply("broadcast_to", value, shape=_sizes(shape))
+    except ValueError:
+        raise ValueError(
+            f"{op}: a parameter of shape {value.shape} does not broadcast to {tuple(shape)}."
+        ) from None
+
+
+def _second_state(state: Tensor) -> Tensor:
+    """Another stream of the same random call."""
+    return apply("bitwise_xor", state, convert(np.array([1 << 62, 0], dtype=np.int64)))
+
+
+@symbolic_op
+def gamma(
+    shape: Sequence[int],
+    alpha: TensorLike,
+    dtype: Any = None,
+    seed: int | SeedGenerator | None = None,
+) -> Tensor:
+    """Draw numbers from the gamma distribution with scale 1.
+
+    Args:
+        shape: sizes of the result.
+        alpha: shape parameter > 0; broadcasts to `shape`.
+        dtype, seed: as for `uniform`.
+
+    Source: Marsaglia and Tsang. A simple method for generating gamma variables. 2000.
+    """
+    wanted = _float_type("gamma", dtype)
+    drawn = apply("random_gamma", draw_seed(seed), _parameter("gamma", alpha, shape, wanted))
+    return to_dtype(drawn, wanted)
+
+
+@symbolic_op
+def beta(
+    shape: Sequence[int],
+    alpha: TensorLike,
+    beta: TensorLike,
+    dtype: Any = None,
+    seed: int | SeedGenerator | None = None,
+) -> Tensor:
+    """Draw numbers in (0, 1) from the beta distribution.
+
+    Args:
+        shape: sizes of the result.
+        alpha, beta: parameters > 0; they broadcast to `shape`.
+        dtype, seed: as for `uniform`.
+    """
+    wanted = _float_type("beta", dtype)
+    state = draw_seed(seed)
+    a = apply("random_gamma", state, _parameter("beta", alpha, shape, wanted))
+    b = apply("random_gamma", _second_state(state), _parameter("beta", beta, shape, wanted))
+    return to_dtype(apply("divide", a, apply("add", a, b)), wanted)
+
+
+@symbolic_op
+def binomial(
+    shape: Sequence[int],
+    counts: TensorLike,
+    probabilities: TensorLike,
+    dtype: Any = None,
+    seed: int | SeedGenerator | None = None,
+) -> Tensor:
+    """Draw how many of `counts` trials succeed, as floats.
+
+    Args:
+        shape: sizes of the result.
+        counts: numbers of trials; broadcast to `shape`.
+        probabilities: of success in one trial, in [0, 1]; broadcast to `shape`.
+        dtype, seed: as for `uniform`.
+    """
+    wanted = _float_type("binomial", dtype)
+    parameters = (_parameter("binomial", x, shape, wanted) for x in (counts, probabilities))
+    return to_dtype(apply("random_binomial", draw_seed(seed), *parameters), wanted)
+
+
 @symbolic_op
 def shuffle(x: TensorLike, axis: int = 0, seed: int | SeedGenerator | None = None) -> Tensor:
     """Put the slices of `x` along `axis` into a random order."""
@@ -291,9 +382,12 @@ def shuffle(x: TensorLike, axis: int = 0, seed: int | SeedGenerator | None = Non
 
 __all__ = [
     "SeedGenerator",
+    "beta",
+    "binomial",
     "categorical",
     "draw_seed",
     "dropout",
+    "gamma",
     "global_seed_generator",
     "make_default_seed",
     "normal",

@@ -8,7 +8,7 @@ from typing import Any
 from lamina import ops, serialization
 from lamina.registry import Registry, named
 from lamina.tensor import Tensor
-from lamina.validation import OneOf, Real, check_argument
+from lamina.validation import Real, check_argument
 
 
 class Regularizer:
@@ -97,12 +97,16 @@ class OrthogonalRegularizer(Regularizer):
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = _factor("OrthogonalRegularizer", "factor", factor)
-        self.mode = check_argument("OrthogonalRegularizer", "mode", mode, OneOf("rows", "columns"))
+        if mode not in ("rows", "columns"):
+            raise ValueError(
+                f"OrthogonalRegularizer: mode must be 'rows' or 'columns'. Got {mode!r}."
+            )
+        self.mode = mode
 
     def __call__(self, x: Any) -> Tensor:
         if len(x.shape) != 2:
             raise ValueError(
-                f"OrthogonalRegularizer: the weight must have two axes. Got {tuple(x.shape)}."
+                f"OrthogonalRegularizer: the weight must have 2 axes. Got shape {tuple(x.shape)}."
             )
         vectors = ops.normalize(x if self.mode == "rows" else ops.transpose(x), axis=1)
         count = vectors.shape[0]

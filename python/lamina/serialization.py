@@ -37,9 +37,11 @@ _FAMILIES = (
     "losses",
     "metrics",
     "optimizers",
+    "optimizers.schedules",
     "random",
     "dtype_policies",
     "callbacks",
+    "quantizers",
 )
 
 
@@ -279,7 +281,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
     registered = None if built_in and cls.__name__ != "Functional" else get_registered_name(cls)
     form: dict[str, Any] = {
         "module": module,
-        "class_name": cls.__name__,
+        "class_name": cls.__dict__.get("_public_name", cls.__name__),
         "config": serialize_keras_object(obj.get_config()),
         "registered_name": registered,
     }
@@ -344,8 +346,8 @@ def _deserialize(config: Any, module_objects: dict[str, Any] | None = None) -> A
     if config["class_name"] == "function":
         if not isinstance(config["config"], str):
             raise TypeError(
-                "deserialize_keras_object: Expected 'config' to be a non-null str for a function, "
-                f"got {short_repr(config['config'])}."
+                "deserialize_keras_object: the 'config' of a function is its name. Got "
+                f"{short_repr(config['config'])}."
             )
         return _find(config, config["config"], is_function=True, module_objects=module_objects)
     cls = _find(config, config["class_name"], is_function=False, module_objects=module_objects)

@@ -13,22 +13,28 @@ def _is_namedtuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
-def _sorted_keys(value: dict[Any, Any]) -> list[Any]:
+def sorted_keys(value: dict[Any, Any]) -> list[Any]:
+    """The keys in the order in which a dict is walked."""
     try:
         return sorted(value)
     except TypeError:  # keys of several types have no order
         return list(value)
 
 
-def is_nested(value: Any) -> bool:
-    """Whether `value` is a list, tuple or dict."""
-    return isinstance(value, (list, tuple, dict))
+def rebuilt(template: Any, items: Iterable[Any]) -> Any:
+    """A list, tuple or namedtuple of the type of `template` with other items."""
+    return type(template)(*items) if _is_namedtuple(template) else type(template)(items)
+
+
+def is_nested(structure: Any) -> bool:
+    """Whether `structure` is a list, tuple or dict."""
+    return isinstance(structure, (list, tuple, dict))
 
 
 def iterate(value: Any) -> Iterator[Any]:
     """Yield the leaves of `value`, left to right."""
     if isinstance(value, dict):
-        for key in _sorted_keys(value):
+        for key in sorted_keys(value):
             yield from iterate(value[key])
     elif isinstance(value, (list, tuple)):
         for item in value:
@@ -37,9 +43,9 @@ def iterate(value: Any) -> Iterator[Any]:
         yield value
 
 
-def flatten(value: Any) -> list[Any]:
-    """Return the leaves of `value` as a list."""
-    return list(iterate(value))
+def flatten(structure: Any) -> list[Any]:
+    """Return the leaves of `structure` as a list."""
+    return list(iterate(structure))
 
 
 def map_structure(fn: Callable[..., Any], value: Any, *others: Any) -> Any:
@@ -47,14 +53,14 @@ def map_structure(fn: Callable[..., Any], value: Any, *others: Any) -> Any:
     if isinstance(value, dict):
         mapped = {
             key: map_structure(fn, value[key], *(other[key] for other in others))
-            for key in _sorted_keys(value)
+            for key in sorted_keys(value)
         }
         return {key: mapped[key] for key in value}
     if isinstance(value, (list, tuple)):
         items = [
             map_structure(fn, item, *(other[i] for other in others)) for i, item in enumerate(value)
         ]
-        return type(value)(*items) if _is_namedtuple(value) else type(value)(items)
+        return rebuilt(value, items)
     return fn(value, *others)
 
 
@@ -88,5 +94,5 @@ def flatten_shapes(value: Any) -> list[tuple[int | None, ...]]:
         return []
     if is_shape(value):
         return [tuple(value)]
-    items = [value[key] for key in _sorted_keys(value)] if isinstance(value, dict) else value
+    items = [value[key] for key in sorted_keys(value)] if isinstance(value, dict) else value
     return [shape for item in items for shape in flatten_shapes(item)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from lamina import _core
+from lamina import _core, dtypes
 
 if TYPE_CHECKING:
     from lamina.tracing import Tracer
@@ -81,7 +81,7 @@ class Tensor(Operators):
 
     Attributes:
         shape: tuple of sizes.
-        dtype: "float32", "float64", "int32", "int64", "uint8" or "bool".
+        dtype: the name of one of `lamina.dtypes.DTYPES`, "float32" for example.
         mask: boolean Tensor (batch, time) that says which steps count, or None.
     """
 
@@ -139,10 +139,14 @@ class Tensor(Operators):
         return _ops.transpose(self)
 
     def numpy(self) -> np.ndarray:
-        """The numbers as a NumPy array on the same memory."""
+        """The numbers as a NumPy array on the same memory.
+
+        NumPy has no bfloat16: those numbers come as ml_dtypes' type where that package is
+        installed, else as a float32 array of their own.
+        """
         if self._buffer is None:
             self._no_value("its numbers")
-        return self._buffer.to_numpy()
+        return dtypes.to_numpy(self._buffer)
 
     def item(self) -> Any:
         """The single number of a tensor of size 1."""
@@ -247,9 +251,12 @@ class KerasTensor(Operators):
         ragged: bool = False,
         record_history: bool = True,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
+        if kwargs:
+            raise TypeError(f"KerasTensor: unknown keyword arguments {kwargs}.")
         self.shape: Shape = tuple(None if d is None else int(d) for d in shape)
-        self.dtype = str(dtype)
+        self.dtype = dtypes.standardize_dtype(dtype)
         self.sparse = bool(sparse)  # kept for Keras's sake: the engine's tensors are dense
         self.ragged = bool(ragged)
         if name is None:
@@ -313,6 +320,10 @@ class KerasTensor(Operators):
 
     def __iter__(self) -> NoReturn:
         raise TypeError("A KerasTensor cannot be iterated over: use lamina.ops.split or unstack.")
+
+    # As in Keras: places are compared by identity, so that they can be looked up in lists.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return (

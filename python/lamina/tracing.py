@@ -14,27 +14,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lamina import _core, config
+from lamina import _core, config, dtypes
 from lamina.tensor import KerasTensor, Tensor
 
 if TYPE_CHECKING:
     from lamina.variable import Variable
 
-_ENGINE_DTYPES = frozenset(("float32", "float64", "int32", "int64", "uint8", "bool"))
-_ARRAY_DTYPES = frozenset(map(np.dtype, _ENGINE_DTYPES))
-# What an array of another dtype becomes.
-_NEAREST_DTYPE = {
-    "float16": "float32", "int8": "int32", "int16": "int32", "uint16": "int32",
-    "uint32": "int64", "uint64": "int64",
-}  # fmt: skip
+_ENGINE_DTYPES = frozenset(dtypes.DTYPES)
+# NumPy's own types that the engine takes without a copy.
+_ARRAY_DTYPES = frozenset(
+    np.dtype(name) for name in dtypes.DTYPES if not name.startswith(("bfloat", "float8"))
+)
 
 
 class _State(threading.local):
     tracer: Tracer | None = None
     origin: str = ""
+    autocast: str | None = None  # what floating variables are read as, inside a layer's call
+    stateless: Any = None  # the innermost StatelessScope, which stands in for the variables
 
 
-_state = _State()
+# What holds in the running thread. The layers and variables above set and read it.
+thread_state = _State()
+_state = thread_state
 
 # Set by lamina.models: records a call of an op function on KerasTensors as a node of the model.
 _op_recorder: Callable[..., Any] | None = None
@@ -46,6 +48,9 @@ def install_op_recorder(recorder: Callable[..., Any]) -> None:
     _op_recorder = recorder
 
 
+_T = TypeVar("_T", bound="Tracer")
+
+
 class Tracer:
     """One traced function: its graph, and what each variable holds at the present point of it."""
 
@@ -55,8 +60,9 @@ class Tracer:
         self._superseded: dict[int, Callable[[], Tensor]] = {}
         self.assigned: list[Variable] = []
         self.has_seam = False
+        self._has_gradients = False
 
-    def __enter__(self) -> Tracer:
+    def __enter__(self: _T) -> _T:
         self._outer = _state.tracer
         _state.tracer = self
         return self
@@ -66,6 +72,10 @@ class Tracer:
 
     def input(self, shape: Sequence[int | None], dtype: str) -> Tensor:
         return Tensor._symbolic(self, self.graph.input(dtype, list(shape)))
+
+    def lies_in(self, tracer: Tracer) -> bool:
+        """Whether this is the trace of a body that is part of `tracer`'s graph."""
+        return False
 
     def read(self, variable: Variable) -> Tensor:
         """The variable's value at this point: what was last assigned in the trace, if anything."""
@@ -82,6 +92,18 @@ class Tracer:
         handle = self.graph.variable(variable.handle)
         return variable, handle, Tensor._symbolic(self, handle)
 
+    def reads(self) -> dict[int, Tensor]:
+        """What each variable that was read holds at this point, by the variable's id."""
+        return {key: tensor for key, (_, _, tensor) in self._reads.items()}
+
+    def first_reads(self) -> dict[int, Tensor]:
+        """What each variable held when it was first read, by the variable's id."""
+        return {key: self.tensor_of(handle) for key, (_, handle, _) in self._reads.items()}
+
+    def read_variables(self) -> list[Variable]:
+        """The variables that were read or assigned."""
+        return [variable for variable, _, _ in self._reads.values()]
+
     def supersede(self, variable: Variable, make: Callable[[], Tensor]) -> None:
         """Reads from here on see `make()`; what changes the variable is its packed buffer."""
         self._superseded[id(variable)] = make
@@ -93,6 +115,9 @@ class Tracer:
         if value._tracer is None:
             value = self.lift(value)
         self.graph.assign(handle, value._id)
+        if dtypes.is_float_dtype(value.dtype):
+            # What is read later is a new value: no gradient goes through.
+            value = self.emit("stop_gradient", [value], {})
         self._reads[id(variable)] = (variable, handle, value)
         self.assigned.append(variable)
 
@@ -103,7 +128,7 @@ class Tracer:
     def emit(self, op: str, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
         ids = []
         for t in inputs:
-            if t._tracer is None:
+            if t._tracer is not self and t._buffer is not None:
                 ids.append(self.graph.constant(t._buffer))
             elif t._tracer is not self:
                 raise RuntimeError(
@@ -120,13 +145,42 @@ class Tracer:
         return Tensor._symbolic(self, id)
 
     def gradients_of(self, loss: Tensor, ids: Sequence[int]) -> list[Tensor | None]:
-        """Append the reverse pass; the gradient of each value, None where there is none."""
+        """Append the reverse pass; the gradient of each value, None where there is none.
+
+        Raises:
+            NotImplementedError: for a gradient of a gradient through an op that has no second
+                derivative here.
+        """
+        self._check_order(loss)
         found = self.graph.gradients(loss._id, list(ids))
         return [None if i is None else Tensor._symbolic(self, i) for i in found]
+
+    def _check_order(self, loss: Tensor) -> None:
+        if not self._has_gradients:
+            self._has_gradients = True
+            return
+        seen, pending = set(), [loss._id]
+        while pending:
+            found = self.graph.producer(pending.pop())
+            if found is None or found[0] == "stop_gradient":
+                continue
+            op, _, inputs = found
+            if not _core.op_is_differentiable(op):
+                if not op.endswith("_grad"):
+                    continue
+                raise NotImplementedError(
+                    f"a gradient of a gradient goes through the op {op!r}, which has no derivative "
+                    "of its own. Use another activation or layer there, or ops.stop_gradient."
+                )
+            pending += [id for id in inputs if id not in seen]
+            seen.update(inputs)
 
     def output(self, tensor: Tensor) -> None:
         if tensor._tracer is None:
             tensor = self.lift(tensor)
+        wanted = dtypes.outgoing(tensor.dtype)
+        if wanted != tensor.dtype:
+            tensor = self.emit("cast", [tensor], {"dtype": wanted})
         self.graph.output(tensor._id)
 
     def py_call(
@@ -151,6 +205,7 @@ class Recorder(Tracer):
     def __init__(self) -> None:
         super().__init__()
         self._values: dict[Any, _core.Tensor] = {}
+        self._first: dict[int, Tensor] = {}
 
     def _recorded(self, id: int, buffer: _core.Tensor) -> Tensor:
         self._values[id] = buffer
@@ -161,7 +216,11 @@ class Recorder(Tracer):
     def _first_read(self, variable: Variable) -> tuple[Variable, int, Tensor]:
         handle = self.graph.variable(variable.handle)
         value = variable.handle.value.clone()  # a later assign writes into the variable
-        return variable, handle, self._recorded(handle, value)
+        first = self._first[id(variable)] = self._recorded(handle, value)
+        return variable, handle, first
+
+    def first_reads(self) -> dict[int, Tensor]:
+        return dict(self._first)
 
     def assign(self, variable: Variable, value: Tensor) -> None:
         variable.handle.assign(value._buffer)
@@ -174,12 +233,19 @@ class Recorder(Tracer):
 
     def emit(self, op: str, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
         lifted = [t if t._tracer is self else self.lift(t) for t in inputs]
-        buffers = _core.eager(op, [t._buffer for t in lifted], attrs)
+        first = self.graph.node_count()
         ids = self.graph.emit(op, [t._id for t in lifted], attrs, _state.origin)
+        if self.graph.node_count() == first + 1:
+            buffers = _core.eager(op, [t._buffer for t in lifted], attrs)
+        else:  # casts around an op on narrow types: the gradient needs what lies between
+            made = self.graph.run_nodes(first, {t._id: t._buffer for t in lifted})
+            self._values.update(made)
+            buffers = [made[id] for id in ids]
         out = [self._recorded(id, buffer) for id, buffer in zip(ids, buffers, strict=True)]
         return out[0] if len(out) == 1 else tuple(out)
 
     def gradients_of(self, loss: Tensor, ids: Sequence[int]) -> list[Tensor | None]:
+        self._check_order(loss)
         first = self.graph.node_count()
         found = self.graph.gradients(loss._id, list(ids))
         self._values = self.graph.run_nodes(first, self._values)
@@ -210,6 +276,11 @@ def eager_scope() -> Iterator[None]:
         _state.tracer = outer
 
 
+def origin_now() -> str:
+    """The layer whose code runs, by its path."""
+    return _state.origin
+
+
 @contextmanager
 def origin(name: str) -> Iterator[None]:
     """Nodes made inside carry `name` (a layer's path), which error messages show."""
@@ -226,16 +297,20 @@ def apply(op: str, *inputs: Tensor, **attrs: Any) -> Any:
     Returns a Tensor, or a tuple of them where the op has several results.
     """
     for t in inputs:
-        if t._tracer is not None:
-            return t._tracer.emit(op, inputs, attrs)
+        tracer = t._tracer
+        if tracer is not None:
+            inner = _state.tracer  # the body of a loop or branch takes in values from around it
+            if inner is not tracer and inner is not None and inner.lies_in(tracer):
+                tracer = inner
+            return tracer.emit(op, inputs, attrs)
     out = _core.eager(op, [t._buffer for t in inputs], attrs)
     if len(out) == 1:
         return Tensor._of(out[0])
     return tuple(Tensor._of(b) for b in out)
 
 
-def _array_of(x: Any, dtype: str | None) -> np.ndarray:
-    """A NumPy array of an engine dtype, C-contiguous, with Keras's default types."""
+def _buffer_of(x: Any, dtype: str | None) -> _core.Tensor:
+    """The engine's tensor of anything that NumPy makes an array of, with Keras's default types."""
     python_value = not isinstance(x, (np.ndarray, np.generic)) and not hasattr(x, "__array__")
     try:
         array = np.asarray(x)
@@ -243,8 +318,8 @@ def _array_of(x: Any, dtype: str | None) -> np.ndarray:
         raise ValueError(
             f"this value cannot be made a tensor: its parts differ in shape ({error})"
         ) from None
-    kind, name = array.dtype.kind, array.dtype.name
-    if kind not in "fiub":
+    kind = array.dtype.kind
+    if kind not in "fiub" and array.dtype.name not in _ENGINE_DTYPES:
         raise TypeError(
             f"numbers are needed, got an array of dtype {array.dtype}"
             + (" (complex numbers are not taken)" if kind == "c" else "")
@@ -255,16 +330,14 @@ def _array_of(x: Any, dtype: str | None) -> np.ndarray:
             dtype = config.floatx()
         elif python_value and kind == "i":
             dtype = "int32" if array.size == 0 or np.abs(array).max() <= 0x7FFFFFFF else "int64"
-        else:
-            dtype = _NEAREST_DTYPE.get(name, name if name in _ENGINE_DTYPES else "float64")
-    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    return dtypes.from_numpy(array, dtype)
 
 
 def convert(x: Any, dtype: str | None = None) -> Tensor:
     """Make a Tensor of a number, (nested) list, NumPy array, Variable or Tensor.
 
-    Python floats become `floatx`, Python integers int32; arrays keep their dtype (types that the
-    engine does not compute in become the next wider one). Memory is shared where it can be.
+    Python floats become `floatx`, Python integers int32; arrays keep their dtype (uint64 becomes
+    int64). Memory is shared where it can be.
 
     Raises:
         TypeError: for complex numbers, strings and objects.
@@ -287,25 +360,16 @@ def convert(x: Any, dtype: str | None = None) -> Tensor:
         tensor = _stack([convert(item) for item in x])
     else:
         if dtype is not None and dtype not in _ENGINE_DTYPES:
-            dtype = _checked_dtype(dtype)
-        return Tensor._of(_core.Tensor(_array_of(x, dtype)))
+            dtype = dtypes.engine_dtype(dtype)
+        return Tensor._of(_buffer_of(x, dtype))
     if dtype is not None and tensor.dtype != dtype:
-        return apply("cast", tensor, dtype=_checked_dtype(dtype))
+        return apply("cast", tensor, dtype=dtypes.engine_dtype(dtype))
     return tensor
 
 
 def _stack(items: list[Tensor]) -> Tensor:
     parts = [apply("reshape", t, shape=[1, *t.shape]) for t in items]
     return apply("concat", *parts, axis=0)
-
-
-def _checked_dtype(dtype: Any) -> str:
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    if name in _ENGINE_DTYPES:
-        return name
-    if name in _NEAREST_DTYPE:
-        return _NEAREST_DTYPE[name]
-    raise ValueError(f"dtype must be one of {sorted(_ENGINE_DTYPES)}. Got {dtype!r}.")
 
 
 def _has_keras_tensor(values: Any) -> bool:

@@ -187,12 +187,18 @@ def assert_same_structure(a: Any, b: Any, check_types: Any = None) -> None:
     """
     del check_types
     if is_nested(a) != is_nested(b):
-        raise ValueError("Structures don't have the same nested structure.")
+        raise ValueError(
+            f"Structures don't have the same nested structure. Expected {_kind(a)}, got {_kind(b)}."
+        )
     if not is_nested(a):
         return
     _assert_same_node(a, b)
     for (_, left), (_, right) in zip(_children(a), _children(b), strict=True):
         assert_same_structure(left, right)
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}" if is_nested(value) else "a leaf"
 
 
 def _assert_same_node(a: Any, b: Any) -> None:
@@ -219,7 +225,7 @@ def assert_same_paths(a: Any, b: Any) -> None:
     right = {path for path, _ in flatten_with_path(b)}
     if left == right:
         return
-    lines = ["`a` and `b` don't have the same paths."]
+    lines = ["The paths of `a` and `b` differ."]
     if left - right:
         lines.append(f"Paths in `a` missing in `b`:\n{left - right}")
     if right - left:

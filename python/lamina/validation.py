@@ -62,6 +62,8 @@ class Integer(Constraint):
     def describe(self) -> str:
         if self.min is not None and self.max is not None:
             return f"an integer from {self.min} to {self.max}"
+        if self.min == 1:
+            return "a positive integer"
         if self.min is not None:
             return f"an integer >= {self.min}"
         if self.max is not None:
@@ -177,9 +179,60 @@ class Integers(Constraint):
         return values
 
     def describe(self) -> str:
-        if self.count == 1:
-            return f"an integer >= {self.min}"
-        return f"an integer >= {self.min}, or a tuple of {self.count} of them"
+        one = Integer(self.min).describe()
+        return one if self.count == 1 else f"{one}, or a tuple of {self.count} of them"
+
+
+class Axes(Constraint):
+    """One axis, or a list or tuple of several."""
+
+    def __init__(self, *, optional: bool = False) -> None:
+        self.optional = optional
+
+    def accept(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(_as_int(axis) for axis in value)
+        return _as_int(value)
+
+    def describe(self) -> str:
+        return "an integer or a list of integers"
+
+
+class Numbers(Constraint):
+    """A list, tuple or vector of finite numbers."""
+
+    def __init__(self, *, optional: bool = False) -> None:
+        self.optional = optional
+
+    def accept(self, value: Any) -> Any:
+        if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+            raise ValueError
+        for number in value:
+            Real().accept(number)
+        return value
+
+    def describe(self) -> str:
+        return "a list of numbers"
+
+
+class ArrayLike(Constraint):
+    """A number, an array or tensor, nested numbers, or text or a configuration that stands for it.
+
+    Whether the values fit is seen where they are used; this refuses what can't be data at all.
+    """
+
+    def __init__(self, *, optional: bool = False) -> None:
+        self.optional = optional
+
+    def accept(self, value: Any) -> Any:
+        if isinstance(value, (bool, int, float, complex, str, list, tuple, dict)):
+            return value
+        if hasattr(value, "dtype") or hasattr(value, "__array__") or hasattr(value, "__float__"):
+            return value
+        raise ValueError
+
+    def describe(self) -> str:
+        return "a number or an array"
 
 
 class Sizes(Constraint):
@@ -255,7 +308,9 @@ def short_repr(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def check_argument(owner: str, argument: str, value: Any, constraint: Constraint) -> Any:
+def check_argument(
+    owner: str, argument: str, value: Any, constraint: Constraint, explanation: str = ""
+) -> Any:
     """Return the normalised `value`, or say in one sentence what it should have been.
 
     Args:
@@ -263,6 +318,7 @@ def check_argument(owner: str, argument: str, value: Any, constraint: Constraint
         argument: the argument's name.
         value: what the caller passed.
         constraint: what is allowed.
+        explanation: a sentence to begin the message with.
 
     Raises:
         ValueError: naming owner, argument, what is allowed and the value.
@@ -274,6 +330,7 @@ def check_argument(owner: str, argument: str, value: Any, constraint: Constraint
     except (ValueError, OverflowError):
         allowed = constraint.describe() + (" or None" if constraint.optional else "")
         raise ValueError(
+            f"{explanation}{' ' if explanation else ''}"
             f"{owner}: {argument} must be {allowed}. Got {short_repr(value)}."
             f"{constraint.hint(value)}"
         ) from None

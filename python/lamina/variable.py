@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core, allowance, config, names
+from lamina import _core, allowance, dtypes, names
 from lamina.tensor import Operators, Tensor
-from lamina.tracing import convert, current_tracer, eager_scope
+from lamina.tracing import apply, convert, current_tracer, eager_scope
+from lamina.tracing import thread_state as _state
 
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
 
@@ -23,7 +24,7 @@ class Variable(Operators):
         shape: tuple of sizes, only with a function.
         dtype: `floatx()` for a function, else the value's own type.
         trainable: whether training changes it.
-        autocast: kept for Keras's sake; layers cast what they compute with.
+        autocast: whether a layer that computes in another float type reads it in that one.
         aggregation: "none", "mean", "sum" or "only_first_replica", for distributed training.
         name: by default "variable", numbered.
 
@@ -65,7 +66,7 @@ class Variable(Operators):
             value = self._first_value(initializer, shape, dtype)
         self.handle = _core.Variable(self.path, value._buffer)
         self.shape: tuple[int, ...] = self.handle.shape  # type: ignore[assignment]
-        self.dtype: str = self.handle.dtype
+        self._dtype: str = self.handle.dtype
 
     @staticmethod
     def _first_value(initializer: Any, shape: Sequence[int] | None, dtype: str | None) -> Tensor:
@@ -74,7 +75,7 @@ class Variable(Operators):
 
             initializer = initializers.get(initializer)
         if not callable(initializer):
-            value = convert(initializer, dtype)
+            value = convert(initializer, None if dtype is None else dtypes.engine_dtype(dtype))
             if shape is not None and tuple(shape) != value.shape:
                 raise ValueError(
                     f"Variable: the value has shape {value.shape}, not shape={tuple(shape)}."
@@ -85,22 +86,44 @@ class Variable(Operators):
         sizes = tuple(int(d) for d in shape)
         if any(d < 0 for d in sizes):
             raise ValueError(f"Variable: sizes must not be negative. Got shape={sizes}.")
-        return convert(initializer(sizes, dtype=dtype or config.floatx()), dtype or config.floatx())
+        dtype = dtypes.engine_dtype(dtype)
+        return convert(initializer(sizes, dtype=dtype), dtype)
+
+    @property
+    def dtype(self) -> str:
+        """The type; inside the call of a layer that casts its weights, the one they are read in."""
+        return self._dtype if _state.autocast is None else self._read_dtype()
+
+    def _read_dtype(self) -> str:
+        wanted = _state.autocast
+        if wanted is None or not self.autocast or not dtypes.is_float_dtype(self._dtype):
+            return self._dtype
+        return wanted
 
     @property
     def value(self) -> Tensor:
         """The value now; during a trace, the symbolic one at this point of the step."""
-        tracer = current_tracer()
-        return Tensor._of(self.handle.value) if tracer is None else tracer.read(self)
+        state = _state
+        tracer = state.tracer
+        value = None if state.stateless is None else state.stateless.get_current_value(self)
+        if value is None:
+            value = Tensor._of(self.handle.value) if tracer is None else tracer.read(self)
+        if state.autocast is None or state.autocast == self._dtype:
+            return value
+        wanted = self._read_dtype()
+        return value if wanted == self._dtype else apply("cast", value, dtype=wanted)
 
     def assign(self, value: Any) -> Any:
         """Take a new value of the same shape; it is converted to the variable's dtype."""
-        tensor = convert(value, self.dtype)
+        tensor = convert(value, self._dtype)
         if tensor.shape != self.shape:
             raise ValueError(
                 f"variable {self.path!r} has shape {self.shape} and cannot take a value of shape "
                 f"{tensor.shape}."
             )
+        if _state.stateless is not None:
+            _state.stateless.add_update((self, tensor))
+            return tensor
         tracer = current_tracer()
         if tracer is not None:
             tracer.assign(self, tensor)
@@ -120,7 +143,9 @@ class Variable(Operators):
 
     def numpy(self) -> np.ndarray:
         """A copy of the value."""
-        return self.handle.value.to_numpy().copy()
+        if _state.stateless is not None:
+            return self.value.numpy().copy()
+        return dtypes.to_numpy(self.handle.value).copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -168,23 +193,34 @@ class Variable(Operators):
         return format(self.value, spec)
 
     def __repr__(self) -> str:
-        value = np.array2string(self.handle.value.to_numpy(), separator=", ", threshold=100)
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={value}>"
+        value = np.array2string(dtypes.to_numpy(self.handle.value), separator=", ", threshold=100)
+        return (
+            f"<Variable path={self.path}, shape={self.shape}, dtype={self._dtype}, value={value}>"
+        )
 
     def __deepcopy__(self, memo: Any) -> Variable:
-        clone = Variable(self.numpy(), trainable=self.trainable, autocast=self.autocast,
-                         aggregation=self.aggregation, name=self.name)  # fmt: skip
+        clone = Variable(
+            self.numpy(),
+            dtype=self._dtype,
+            trainable=self.trainable,
+            autocast=self.autocast,
+            aggregation=self.aggregation,
+            name=self.name,
+        )
         clone.path = self.path
         clone.regularizer, clone.constraint = self.regularizer, self.constraint
+        clone.overwrite_with_gradient = self.overwrite_with_gradient
         memo[id(self)] = clone
         return clone
 
     def __reduce__(self) -> Any:
-        return (_restore, (self.numpy(), self.name, self.path, self.trainable))
+        arguments = (self.numpy(), self._dtype, self.name, self.path, self.trainable)
+        kept = ("autocast", "overwrite_with_gradient")
+        return (_restore, arguments, {name: getattr(self, name) for name in kept})
 
 
-def _restore(value: np.ndarray, name: str, path: str, trainable: bool) -> Variable:
-    variable = Variable(value, trainable=trainable, name=name)
+def _restore(value: np.ndarray, dtype: str, name: str, path: str, trainable: bool) -> Variable:
+    variable = Variable(value, dtype=dtype, trainable=trainable, name=name)
     variable.path = path
     return variable
 
@@ -196,7 +232,7 @@ def pack_variables(variables: Sequence[Variable], name: str) -> Variable:
     begins at a multiple of 64 bytes (as the results of the op `pack` do).
     """
     flat = object.__new__(Variable)
-    flat.__init__(np.zeros(0, variables[0].dtype), trainable=False, name=name)  # type: ignore[misc]
+    flat.__init__(np.zeros(0), dtype=variables[0]._dtype, trainable=False, name=name)  # type: ignore[misc]
     flat.handle = _core.pack([v.handle for v in variables], flat.path)
     flat.shape = flat.handle.shape  # type: ignore[assignment]
     return flat

@@ -24,6 +24,11 @@ EXACT: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "zeros": ("Zeros", {}, (3, 4)), "ones": ("Ones", {}, (3, 4)),
     "constant": ("Constant", dict(value=0.7), (3,)), "identity": ("Identity", {}, (4, 4)),
     "identity_gain": ("Identity", dict(gain=2.5), (3, 5)),
+    "stft": ("STFT", {}, (16, 1, 9)),
+    "stft_imag": ("STFT", dict(side="imag", window="blackman", scaling="spectrum", periodic=True),
+                  (12, 1, 17)),
+    "stft_tukey": ("STFT", dict(window="tukey", scaling=None), (10, 1, 6)),
+    "stft_values": ("STFT", dict(window=[1.0, 2.0, 3.0, 4.0], side="imag"), (4, 1, 5)),
 }  # fmt: skip
 
 
@@ -77,7 +82,8 @@ def names(keras: Any) -> Result:
     known = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
              "lecun_normal", "orthogonal", "random_normal", "random_uniform", "truncated_normal",
              "zeros", "ones", "identity", "uniform", "normal", "GlorotUniform",
-             "Orthogonal", "Zeros")  # fmt: skip
+             "Orthogonal", "Zeros", "stft", "STFT", "STFTInitializer", "IdentityInitializer",
+             "OrthogonalInitializer", "one", "zero")  # fmt: skip
     return {n: type(keras.initializers.get(n)).__name__ for n in known}
 
 
@@ -86,7 +92,8 @@ add("initializers", "names", names)
 
 def configs(keras: Any) -> Result:
     classes = [name for name, _ in RANDOM.values()] + ["Orthogonal"]
-    return {n: getattr(keras.initializers, n)(seed=1).get_config() for n in classes}
+    found = {n: getattr(keras.initializers, n)(seed=1).get_config() for n in classes}
+    return {**found, "STFT": keras.initializers.STFT().get_config()}
 
 
 add("initializers", "configs", configs)

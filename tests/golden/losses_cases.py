@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ TABLE: dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]] = {
     "categorical_focal": ("CategoricalFocalCrossentropy", dict(alpha=0.4, gamma=1.5),
                           one_hot(LABELS, 5), PROBABILITIES),
     "generalized": ("CategoricalGeneralizedCrossEntropy", dict(q=0.6), LABELS, PROBABILITIES),
+    "generalized_zeros": ("CategoricalGeneralizedCrossEntropy", dict(q=0.4), LABELS,
+                          one_hot(LABELS[::-1].copy(), 5)),
     "dice": ("Dice", dict(axis=(1,)), BINARY, UNIT),
     "tversky": ("Tversky", dict(alpha=0.3, beta=0.6, axis=(1,)), BINARY, UNIT),
     "circle": ("Circle", dict(gamma=8.0), SHARED_LABELS, DIRECTIONS),
@@ -139,10 +142,21 @@ add("losses", "in_fit", in_fit, rtol=1e-4, atol=1e-5)
 
 
 def configs(keras: Any) -> Result:
-    classes = ("MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy",
-               "CategoricalCrossentropy", "SparseCategoricalCrossentropy", "Circle",
-               "CTC")  # fmt: skip
-    return {name: getattr(keras.losses, name)().get_config() for name in classes}
+    given: dict[str, dict[str, Any]] = {
+        "BinaryFocalCrossentropy": dict(alpha=0.4, label_smoothing=0.1),
+        "CategoricalCrossentropy": dict(axis=1, dtype="float64"),
+        "CosineSimilarity": dict(axis=1),
+        "Huber": dict(delta=2.0, name="h"),
+        "SparseCategoricalCrossentropy": dict(axis=1, ignore_class=3),
+        "Tversky": dict(alpha=0.3, reduction="sum"),
+    }
+    classes = [
+        name
+        for name, value in vars(keras.losses).items()
+        if inspect.isclass(value) and issubclass(value, keras.losses.Loss)
+        if name not in ("Loss", "LossFunctionWrapper")
+    ]
+    return {n: getattr(keras.losses, n)(**given.get(n, {})).get_config() for n in sorted(classes)}
 
 
 add("losses", "configs", configs)

@@ -14,11 +14,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-from tests.golden import cases  # noqa: E402
+from tests.golden import cases, promotion  # noqa: E402
 
 FAMILIES = (
-    "ops", "activations", "initializers", "regularizers", "losses", "metrics", "optimizers",
-    "layers", "layers_more", "recurrent_attention", "models", "summary", "fit", "weights", "saving",
+    "ops", "ops_more", "activations", "initializers", "regularizers", "losses", "metrics",
+    "optimizers",
+    "layers", "layers_more", "recurrent_attention", "sequence_layers", "convolution",
+    "space", "image", "models", "summary", "fit", "trajectories", "structures", "weights", "saving", "quantization",
 )  # fmt: skip
 
 
@@ -26,7 +28,9 @@ def main(wanted: list[str]) -> None:
     import keras
 
     warnings.simplefilter("ignore")
-    for family in wanted or FAMILIES:
+    if not wanted or "promotion" in wanted:
+        promotion.save(keras)
+    for family in FAMILIES if not wanted else [name for name in wanted if name != "promotion"]:
         importlib.import_module(f"tests.golden.{family}_cases")
         results = {}
         for case in cases.CASES[family].values():

@@ -61,6 +61,24 @@ TABLE: dict[str, tuple[str, dict[str, Any], str]] = {
     "auc_majoring": ("AUC", dict(summation_method="majoring"), "binary"),
     "auc_multilabel": ("AUC", dict(multi_label=True, num_labels=4), "multilabel"),
     "auc_flattened": ("AUC", {}, "multilabel"),
+    "auc_label_weights": ("AUC", dict(label_weights=[1.0, 2.0, 0.5, 3.0]), "multilabel"),
+    "auc_multilabel_weights": (
+        "AUC",
+        dict(multi_label=True, num_labels=4, label_weights=[1.0, 2.0, 0.5, 3.0]),
+        "multilabel",
+    ),
+    "auc_gain": ("AUC", dict(curve="PRGAIN", num_thresholds=20), "multilabel"),
+    "auc_gain_minoring": (
+        "AUC",
+        dict(curve="PRGAIN", summation_method="minoring", num_thresholds=9),
+        "multilabel",
+    ),
+    "auc_gain_majoring": (
+        "AUC",
+        dict(curve="PRGAIN", summation_method="majoring", num_thresholds=9),
+        "multilabel",
+    ),
+    "accuracy_pixels": ("Accuracy", {}, "pixels"),
     "auc_thresholds": ("AUC", dict(thresholds=[0.25, 0.5, 0.75]), "binary"),
     "iou": ("IoU", dict(num_classes=4, target_class_ids=[0, 2]), "pixels"),
     "iou_float": ("IoU", dict(num_classes=3, target_class_ids=[1], dtype="float32"), "pixels"),
@@ -160,12 +178,31 @@ def averages(keras: Any) -> Result:
 add("metrics", "averages", averages)
 
 
+def stateless(keras: Any) -> Result:
+    """Values of a metric's state, passed along; the metric keeps its own."""
+    metric = keras.metrics.Mean()
+    metric.update_state([1.0, 5.0])
+    values = metric.stateless_reset_state()
+    for batch in ([3.0, 4.0], [8.0]):
+        values = metric.stateless_update_state(values, keras.ops.convert_to_tensor(batch))
+    return {
+        "values": np.array([float(v) for v in values], "float32"),
+        "result": float(metric.stateless_result(values)),
+        "own": float(metric.result()),
+    }
+
+
+add("metrics", "stateless", stateless)
+
+
 def configs(keras: Any) -> Result:
     result: Result = {}
     for key in TABLE:
         name, kwargs, _ = TABLE[key]
         config = getattr(keras.metrics, name)(**kwargs, name=key).get_config()
         result[key] = {k: v for k, v in config.items() if k not in ("fn", "y_true", "y_pred")}
+        if result[key].get("label_weights") is not None:  # of Keras a tensor
+            result[key]["label_weights"] = as_numpy(result[key]["label_weights"]).tolist()
     return result
 
 

@@ -21,6 +21,11 @@ TABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd_ema": ("SGD", dict(learning_rate=0.1, use_ema=True, ema_momentum=0.8,
                             ema_overwrite_frequency=3)),
     "sgd_accumulation": ("SGD", dict(learning_rate=0.1, gradient_accumulation_steps=3)),
+    "sgd_ema_accumulation": ("SGD", dict(learning_rate=0.1, use_ema=True, ema_momentum=0.5,
+                                         ema_overwrite_frequency=2,
+                                         gradient_accumulation_steps=2)),
+    "adam_ema_accumulation": ("Adam", dict(learning_rate=0.1, use_ema=True, ema_momentum=0.7,
+                                           weight_decay=0.1, gradient_accumulation_steps=2)),
     "adam": ("Adam", {}),
     "adam_args": ("Adam", dict(learning_rate=0.05, beta_1=0.8, beta_2=0.95, epsilon=1e-3)),
     "adam_amsgrad": ("Adam", dict(learning_rate=0.05, amsgrad=True)),
@@ -124,7 +129,7 @@ def in_fit(key: str) -> None:
 
 
 for each in TABLE:
-    if each != "sgd_accumulation":
+    if not each.endswith("_accumulation"):
         in_fit(each)
 
 
@@ -172,6 +177,101 @@ def loss_scale(keras: Any) -> Result:
 add("optimizers", "loss_scale", loss_scale)
 
 
+def loss_scale_accumulation(keras: Any) -> Result:
+    """A bad step among accumulated ones, with a weight that its gradient overwrites."""
+    inner = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, 4.0, 2)
+    weights = [keras.Variable(normal(2, seed=1), name=name) for name in ("w", "scale")]
+    weights[1].overwrite_with_gradient = True
+    rows = []
+    for pair in ((4, 8), (np.inf, 1), (4, 8), (3, 5), (4, np.nan), (6, 7)):
+        gradient = keras.ops.convert_to_tensor(np.array(pair, "float32"))
+        optimizer.apply([gradient, gradient], weights)
+        state = [np.ravel(as_numpy(v.value)) for v in (*weights, *optimizer.variables)]
+        rows.append(np.concatenate(state))
+    return {"rows": np.stack(rows).astype("float32"), "iterations": int(optimizer.iterations)}
+
+
+add("optimizers", "loss_scale_accumulation", loss_scale_accumulation)
+
+
+def loss_scale_in_fit(keras: Any) -> Result:
+    """The scale doubles twice during training, and the steps do not notice it."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+    generator = np.random.RandomState(4)
+    model.set_weights([generator.normal(size=w.shape) * 0.5 for w in model.get_weights()])
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), 4.0, 3)
+    model.compile(optimizer, "mse")
+    history = model.fit(normal(20, 4), normal(20, 1, seed=2), batch_size=5, epochs=2,
+                        shuffle=False, verbose=0)  # fmt: skip
+    return {
+        "loss": np.array(history.history["loss"], "float32"),
+        "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
+        "scale": float(optimizer.scale_loss(keras.ops.convert_to_tensor(1.0))),
+    }
+
+
+add("optimizers", "loss_scale_in_fit", loss_scale_in_fit)
+
+
+def overwriting(keras: Any) -> Result:
+    """A weight that its gradient overwrites: the largest one of those accumulated."""
+    optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=3, loss_scale_factor=2.0)
+    weights = [keras.Variable(normal(2, seed=1), name=name) for name in ("scale", "w")]
+    weights[0].overwrite_with_gradient = True
+    rows = []
+    for size in (2.0, 3.0, 0.5, 1.0, 0.25, 4.0):
+        gradient = keras.ops.ones((2,)) * size
+        optimizer.apply([gradient, gradient], weights)
+        rows.append(np.concatenate([as_numpy(v.value) for v in weights]))
+    return {"rows": np.stack(rows).astype("float32")}
+
+
+add("optimizers", "overwriting", overwriting)
+
+
+def stateless(keras: Any) -> Result:
+    """Values of the weights and of the optimizer after two steps."""
+    result: Result = {}
+    for name, kwargs in (("Adam", dict(weight_decay=0.1)), ("SGD", dict(momentum=0.9)),
+                         ("RMSprop", dict(use_ema=True))):  # fmt: skip
+        optimizer = getattr(keras.optimizers, name)(learning_rate=0.1, **kwargs)
+        weights = [keras.Variable(normal(4, 2, seed=1)), keras.Variable(normal(3, seed=2))]
+        optimizer.build(weights)
+        values = [v.value for v in weights]
+        own = [v.value for v in optimizer.variables]
+        for step in range(2):
+            grads = [normal(4, 2, seed=10 + step), normal(3, seed=50 + step)]
+            grads = [keras.ops.convert_to_tensor(g) for g in grads]
+            values, own = optimizer.stateless_apply(own, grads, values)
+        flat = [np.ravel(as_numpy(v)) for v in (*values, *own)]
+        result[name] = np.concatenate(flat).astype("float32")
+    return result
+
+
+add("optimizers", "stateless", stateless)
+
+
+def undecayed(keras: Any) -> Result:
+    """Weights left out of the decay, by themselves and by name, before the first step."""
+    result: Result = {}
+    for name in ("SGD", "Adam", "Lion"):
+        optimizer = getattr(keras.optimizers, name)(learning_rate=0.1, weight_decay=0.5)
+        weights = [
+            keras.Variable(normal(3, seed=i), name=kind)
+            for i, kind in enumerate(("kernel", "bias", "gamma"))
+        ]
+        optimizer.exclude_from_weight_decay(var_list=[weights[0]], var_names=["^bi"])
+        for step in range(2):
+            grads = [keras.ops.convert_to_tensor(normal(3, seed=9 + step)) for _ in weights]
+            optimizer.apply(grads, weights)
+        result[name] = np.concatenate([as_numpy(v.value) for v in weights])
+    return result
+
+
+add("optimizers", "undecayed", undecayed)
+
+
 def several(keras: Any) -> Result:
     """A MultiOptimizer: which weights each optimizer gets, and the steps they make."""
     chosen = keras.optimizers.OptimizerMap(
@@ -197,6 +297,20 @@ def several(keras: Any) -> Result:
 
 
 add("optimizers", "several", several)
+
+
+def muon_parts(keras: Any) -> Result:
+    optimizer = keras.optimizers.Muon()
+    square = keras.ops.convert_to_tensor(normal(2, 3, 4, seed=1))
+    tall = keras.ops.convert_to_tensor(normal(5, 3, seed=2))
+    return {
+        "stack": as_numpy(optimizer.zeropower_via_newtonschulz5(square, 5)),
+        "tall": as_numpy(optimizer.zeropower_via_newtonschulz5(tall, 3)),
+        "adjusted": as_numpy(optimizer.lr_adjust(tall)),
+    }
+
+
+add("optimizers", "muon_parts", muon_parts)
 
 
 def configs(keras: Any) -> Result:

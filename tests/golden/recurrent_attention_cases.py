@@ -15,9 +15,10 @@ FAMILY = "recurrent_attention"
 
 def layer(
     name: str, shapes: list[tuple[int, ...]], build: Build, *, x: np.ndarray | None = None,
-    pre: bool = True, scale: float = 0.4,
+    pre: bool = True, scale: float = 0.4, family: str = FAMILY, trains: bool = True,
 ) -> None:  # fmt: skip
-    """One case. `x` replaces the random input; `pre=False` leaves the Dense before out."""
+    """One case. `x` replaces the random input; `pre=False` leaves the Dense before out,
+    `trains=False` the step."""
     data = [normal(3, *shape, seed=len(name) + i) for i, shape in enumerate(shapes)]
     if x is not None:
         data = [x]
@@ -39,7 +40,7 @@ def layer(
         result["output_shape"] = [list(s) for s in (declared if many else [declared])]
         result["weight_shapes"] = weight_shapes
         result["paths"] = [w.path for w in model.weights]
-        if weight_shapes:
+        if weight_shapes and trains:
             targets = [normal(*p.shape, seed=5 + i) for i, p in enumerate(predicted)]
             model.compile(keras.optimizers.SGD(0.5), ["mse"] * len(targets) if many else "mse")
             loss = model.train_on_batch(data, targets if many else targets[0])
@@ -47,7 +48,7 @@ def layer(
             result["after"] = flat(model.get_weights())
         return result
 
-    add(FAMILY, name, run, rtol=2e-4, atol=2e-5)
+    add(family, name, run, rtol=2e-4, atol=2e-5)
 
 
 # Masks through Embedding(mask_zero=True): leading, trailing, inner zeros, and a wholly masked row.

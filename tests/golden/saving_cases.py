@@ -134,6 +134,30 @@ def encoders(keras: Any) -> Any:
     return model
 
 
+def quantized(keras: Any) -> Any:
+    """A layer in each quantization mode, two of them adapted by low rank."""
+    k, q = keras.layers, keras.quantizers
+    inputs = keras.Input((5,), dtype="int32")
+    h = k.Embedding(9, 4, name="table")(inputs)
+    h = k.EinsumDense("abc,cd->abd", (5, 6), bias_axes="d", name="blocks")(h)
+    h = k.Dense(6, activation="tanh", name="columns")(k.Flatten()(h))
+    h = k.Dense(5, activation="relu", name="bytes")(h)
+    model = keras.Model(inputs, k.Dense(2, name="floats")(h), name="small")
+    fill(model)
+    model.get_layer("bytes").enable_lora(2, lora_alpha=3.0)
+    model.get_layer("table").quantize("int8")
+    model.get_layer("blocks").quantize(config=q.Int4QuantizationConfig(block_size=2))
+    model.get_layer("columns").quantize(config=q.Int4QuantizationConfig(block_size=None))
+    model.get_layer("columns").enable_lora(3)
+    model.get_layer("bytes").quantize("int8")
+    model.get_layer("floats").quantize("float8")
+    for name in ("columns", "bytes"):
+        matrix = model.get_layer(name).lora_kernel_a
+        matrix.assign(0.4 * normal(*matrix.shape))
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    return model
+
+
 def data(name: str) -> Data:
     if name == "sequential":
         return normal(8, 6, 6, 1), integers(3, 8)
@@ -144,7 +168,7 @@ def data(name: str) -> Data:
         ]
     if name == "encoders":
         return [normal(8, 3, 4), normal(8, 3, 4, seed=2)], [normal(8, 3, 4), normal(8, 3, 1)]
-    if name == "recurrent":
+    if name in ("recurrent", "quantized"):
         return integers(9, 8, 5), normal(8, 2)
     return normal(8, 4), normal(8, 1)
 
@@ -155,13 +179,15 @@ MODELS = {
     "recurrent": recurrent,
     "subclass": subclass,
     "encoders": encoders,
+    "quantized": quantized,
 }
 
 
 def trained(keras: Any, name: str) -> Any:
     """A compiled model after two steps."""
     model = MODELS[name](keras)
-    fill(model)
+    if name != "quantized":
+        fill(model)
     x, y = data(name)
     for _ in range(2):
         model.train_on_batch(x, y)

@@ -15,6 +15,8 @@ PREFIXES = ("re_lu", "leaky_re_lu", "p_re_lu", "elu", "softmax")
 L = lamina.layers
 
 
+# A mask that is given goes on to the next layer, as in Keras.
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize("name", [n for n in golden_names("layers_more") if n.startswith(PREFIXES)])
 def test_like_keras(name: str) -> None:
     check_golden("layers_more", name)

@@ -39,7 +39,7 @@ def test_einsum_dense_shapes_and_config() -> None:
     [
         (("ab,bc", 3), "equation"),
         (("...ab,bc->ac...", 3), "same side"),
-        (("ab,bc->ac", (3, 4)), "output_shape"),
+        (("ab,bc->adc", 3), "output_shape"),
         (("ab,bc->ad", 3), "'d'"),
         (("ab,bz->ab", 5), "'b' has size 3"),
         (("ab,bz->a", ()), "'z'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import lamina
+from lamina import layers, ops
 from lamina.testing import check_layer
 from tests.conftest import check_golden, golden_names
 from tests.layers import test_conv, test_merging, test_pooling, test_recurrent
@@ -182,3 +184,25 @@ def test_contract_of_embedding() -> None:
 @pytest.mark.parametrize("name", ["Add", "Concatenate"])
 def test_contract_of_merging(name: str) -> None:
     check_layer(getattr(lamina.layers, name), {}, input_data=[rows(2, 3), rows(2, 3)])
+
+
+def test_a_lambda_of_two_inputs_with_a_given_shape() -> None:
+    a, b = lamina.Input((3,)), lamina.Input((3,))
+    distance = layers.Lambda(
+        lambda pair: ops.sum(ops.square(pair[0] - pair[1]), axis=1, keepdims=True),
+        output_shape=(1,),
+    )([a, b])
+    assert distance.shape == (None, 1)
+    model = lamina.Model([a, b], distance)
+    rows = np.ones((2, 3), "float32")
+    np.testing.assert_allclose(model.predict([rows, 3 * rows], verbose=0), [[12.0], [12.0]])
+
+
+def test_autocasting_makes_no_node() -> None:
+    inputs = lamina.Input((3,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = layers.Dense(2, dtype="mixed_float16")(layers.Dense(3)(inputs))
+    model = lamina.Model(inputs, outputs)
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Dense", "Dense"]
+    assert model(np.ones((1, 3), "float32")).dtype == "float16"

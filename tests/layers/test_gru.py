@@ -95,7 +95,7 @@ def test_dropout_only_while_training(reset_after: bool) -> None:
 
 def test_each_gate_has_its_own_recurrent_dropout() -> None:
     cell = lamina.layers.GRUCell(50, recurrent_dropout=0.5, seed=1)
-    masks = np.asarray(cell.recurrent_mask(lamina.ops.ones((4, 50)), True))
+    masks = np.asarray(cell.recurrent_masks(lamina.ops.ones((4, 50)), True))
     assert masks.shape == (3, 4, 50)
     assert set(np.unique(masks)) == {0.0, 2.0}
     assert (masks[0] != masks[1]).any() and (masks[1] != masks[2]).any()

@@ -9,11 +9,17 @@ import lamina
 from tests.conftest import check_golden, golden_names
 
 PREFIXES = ("max_pooling2d_", "average_pooling2d_", "global_")
+SPACE = ("max_pooling", "average_pooling", "global_", "adaptive_")
 
 
 @pytest.mark.parametrize("name", [n for n in golden_names("layers") if n.startswith(PREFIXES)])
 def test_like_keras(name: str) -> None:
     check_golden("layers", name)
+
+
+@pytest.mark.parametrize("name", [n for n in golden_names("space") if n.startswith(SPACE)])
+def test_all_ranks_like_keras(name: str) -> None:
+    check_golden("space", name)
 
 
 def averages_by_hand(x: np.ndarray, size: int, stride: int) -> np.ndarray:
@@ -42,6 +48,42 @@ def test_same_average_divides_by_the_valid_cells(size: int, stride: int) -> None
     )
 
 
+def test_same_averages_of_volumes() -> None:
+    """Where depth or height has one cell, a volume is an image or a sequence."""
+    x = np.random.RandomState(1).normal(size=(2, 5, 7, 3)).astype("float32")
+    wanted = averages_by_hand(x, 3, 2)
+    volume = lamina.layers.AveragePooling3D((1, 3, 3), strides=(1, 2, 2), padding="same")
+    np.testing.assert_allclose(np.asarray(volume(x[:, None]))[:, 0], wanted, rtol=1e-5, atol=1e-6)
+    line = lamina.layers.AveragePooling1D(3, strides=2, padding="same")
+    rows = averages_by_hand(x[:, :1], 3, 2)[:, 0]
+    np.testing.assert_allclose(np.asarray(line(x[:, 0])), rows, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_channels_first_moves_axes_only(kind: str, rank: int) -> None:
+    x = np.random.RandomState(2).normal(size=(2, *range(5, 5 + rank), 3)).astype("float32")
+    first = np.moveaxis(x, -1, 1)
+    for name, size in ((f"{kind}Pooling{rank}D", 2), (f"Adaptive{kind}Pooling{rank}D", 3)):
+        make = getattr(lamina.layers, name)
+        last = np.asarray(make(size, data_format="channels_last")(x))
+        moved = np.asarray(make(size, data_format="channels_first")(first))
+        np.testing.assert_array_equal(np.moveaxis(moved, 1, -1), last)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+def test_adaptive_pooling_refuses(kind: str, rank: int) -> None:
+    layer = getattr(lamina.layers, f"Adaptive{kind}Pooling{rank}D")
+    for bad in (0, -1, 2.5, "3", (2,) * (rank + 1), None):
+        with pytest.raises(ValueError, match="output_size"):
+            layer(bad)
+    with pytest.raises(ValueError, match="data_format"):
+        layer(2, data_format="first")
+    with pytest.raises(ValueError, match="axes"):
+        layer(2)(np.zeros((2, 3), "float32"))
+
+
 @pytest.mark.parametrize("name", ["MaxPooling2D", "AveragePooling2D"])
 @pytest.mark.parametrize(
     ("kwargs", "word"),
@@ -65,10 +107,10 @@ def test_average_pooling_requires_a_size() -> None:
 
 def test_aliases() -> None:
     layers = lamina.layers
-    assert layers.MaxPool2D is layers.MaxPooling2D
-    assert layers.AvgPool2D is layers.AveragePooling2D
-    assert layers.GlobalAvgPool2D is layers.GlobalAveragePooling2D
-    assert layers.GlobalMaxPool2D is layers.GlobalMaxPooling2D
+    for rank in (1, 2, 3):
+        for short in ("MaxPool", "AvgPool", "GlobalAvgPool", "GlobalMaxPool"):
+            full = short.replace("Avg", "Average") + "ing"
+            assert getattr(layers, f"{short}{rank}D") is getattr(layers, f"{full}{rank}D")
 
 
 def test_maximum_keeps_nan_and_infinity() -> None:

@@ -20,6 +20,17 @@ def test_like_keras(name: str) -> None:
     check_golden("layers_more", name)
 
 
+SPACE = (
+    "cropping", "zero_padding", "up_sampling", "flatten", "spatial", "resize", "gaussian",
+    "extract", "depth", "space", "fold",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n in golden_names("space") if n.startswith(SPACE)])
+def test_in_a_model_like_keras(name: str) -> None:
+    check_golden("space", name)
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "shape", "bad"),
     [
@@ -32,8 +43,17 @@ def test_like_keras(name: str) -> None:
         ("ZeroPadding1D", dict(padding=(2, 1)), (2, 3, 4),
          [dict(padding=-1), dict(padding=(1, 2, 3)), dict(padding=None),
           dict(data_format="first")]),
-        ("UpSampling1D", dict(size=3), (2, 3, 4),
-         [dict(size=0), dict(size=-2), dict(size=2.5), dict(size="2"), dict(size=True)]),
+        ("UpSampling1D", dict(size=3), (2, 3, 4), [dict(size=0), dict(size=-2)]),
+        ("UpSampling2D", dict(size=(1, 2), interpolation="lanczos3"), (2, 3, 4, 2),
+         [dict(size=0), dict(size=(2, 2.5)), dict(interpolation="area"), dict(size=(1, 2, 3))]),
+        ("UpSampling3D", dict(size=(1, 2, 2)), (2, 2, 3, 4, 1),
+         [dict(size=(2, 0, 1)), dict(size="ab"), dict(data_format="last")]),
+        ("ZeroPadding3D", dict(padding=(1, 0, 2)), (2, 2, 3, 4, 1),
+         [dict(padding=-1), dict(padding=(1, 2)), dict(padding=((1, 2), (3, 4), (5, -6)))]),
+        ("Cropping3D", dict(cropping=((1, 0), (0, 1), (1, 1))), (2, 3, 4, 5, 2),
+         [dict(cropping=-1), dict(cropping=(1, 2)), dict(cropping=((1, 2), (3, 4), "5"))]),
+        ("SpatialDropout3D", dict(rate=0.3), (2, 2, 3, 4, 5),
+         [dict(rate=1.5), dict(data_format="last")]),
     ],
 )  # fmt: skip
 def test_contract(
@@ -84,7 +104,36 @@ def test_cropping_everything_is_refused(make: Any, shape: tuple[int, ...]) -> No
         assert "cut" in str(caught.value) and "cropping" in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["2", 2.5, True, [2]])
+def test_repetitions_are_integers(value: Any) -> None:
+    with pytest.raises(TypeError, match="UpSampling1D: size"):
+        L.UpSampling1D(value)
+    with pytest.raises(TypeError, match="RepeatVector: n"):
+        L.RepeatVector(value)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos5"])
+def test_bilinear_upsampling_of_unknown_sizes(method: str) -> None:
+    inputs = lamina.Input((None, None, 2))
+    model = lamina.Model(inputs, L.UpSampling2D((2, 3), interpolation=method)(inputs))
+    assert model.output_shape == (None, None, None, 2)
+    for height, width in ((4, 3), (2, 5)):
+        x = np.random.RandomState(0).normal(size=(2, height, width, 2)).astype("float32")
+        wanted = lamina.ops.image.resize(x, (2 * height, 3 * width), method)
+        np.testing.assert_array_equal(model.predict(x, verbose=0), np.asarray(wanted))
+
+
+def test_whole_channels_of_volumes_are_dropped() -> None:
+    for data_format, axes in (("channels_last", (1, 2, 3)), ("channels_first", (2, 3, 4))):
+        layer = L.SpatialDropout3D(0.5, data_format=data_format, seed=3)
+        dropped = np.asarray(layer(np.ones((3, 4, 4, 4, 4), "float32"), training=True))
+        totals = dropped.sum(axis=axes)
+        assert set(np.unique(totals)) == {0.0, 128.0}
+
+
 def test_another_rank_is_refused() -> None:
-    for layer in (L.Cropping1D(), L.ZeroPadding1D(), L.UpSampling1D(), L.Cropping2D()):
+    names = ("Cropping1D", "ZeroPadding1D", "UpSampling1D", "Cropping2D", "Cropping3D",
+             "ZeroPadding3D", "UpSampling3D")  # fmt: skip
+    for layer in (*(getattr(L, name)() for name in names), L.SpatialDropout3D(0.5)):
         with pytest.raises(ValueError, match="axes"):
             layer(np.zeros((2, 3), "float32"))

@@ -90,6 +90,9 @@ class LAMINA_API Builder {
   ValueId zeros_like(ValueId a);
 
  private:
+  // Operands of narrow dtypes: cast nodes around the op's own.
+  std::vector<ValueId> emit_widened(const OpDef& op, std::span<const ValueId> in,
+                                    std::span<const Spec> specs, const Attrs& attrs);
   Graph& graph_;
   std::uint32_t origin_ = 0;
 };

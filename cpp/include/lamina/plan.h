@@ -13,6 +13,7 @@ namespace lamina {
 struct ProgramOptions {
   bool fuse = true;   // passes that change the nodes
   bool reuse = true;  // buffers share memory when their lives do not overlap, ops write in place
+  bool borrow = false;  // inputs are read where Plan::set_input says they are, never copied in
 };
 // The defaults, or the plain plan when the environment has LAMINA_PLAN=plain.
 LAMINA_API ProgramOptions default_options();
@@ -24,6 +25,7 @@ struct StepInfo {  // for profiles, tests and printing
 };
 
 class Plan;
+struct Failure;
 class LAMINA_API Program : public std::enable_shared_from_this<Program> {
  public:
   // Throws Error when a size is unknown or the graph is not legal.
@@ -81,10 +83,12 @@ class LAMINA_API Plan {
   ~Plan();
   void rebind();                     // after variables moved; cheap when none did
   void* input(std::size_t i) const;  // write a batch here before run
+  void set_input(std::size_t i, const void* data);  // with ProgramOptions::borrow
   const void* output(std::size_t i) const;
   void run_to_seam();    // forward and backward: changes no state
   bool failed() const;   // an index out of range, found in the data
   void throw_failure();  // throws and clears
+  void hand_failure(Failure& to);  // notes a failure there, and clears
   void finish();         // update, metrics, assigns
   void run() {
     run_to_seam();

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina.callbacks.callback import Callback, Logs
+from lamina.validation import Boolean, Text, check_argument
 
 
 class CSVLogger(Callback):
@@ -25,8 +26,8 @@ class CSVLogger(Callback):
     ) -> None:
         super().__init__()
         self.filename = os.fspath(filename)
-        self.sep = separator
-        self.append = append
+        self.sep = check_argument("CSVLogger", "separator", separator, Text())
+        self.append = check_argument("CSVLogger", "append", append, Boolean())
         self.append_header = True
         self.keys: list[str] | None = None
         self.writer: Any = None

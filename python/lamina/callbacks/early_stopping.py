@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
 from lamina.callbacks.callback import Logs
-from lamina.callbacks.monitor import MonitorCallback
+from lamina.callbacks.monitor import MonitorCallback, checked_bound
 from lamina.utils.messages import print_message
+from lamina.validation import Boolean, Integer, check_argument
 
 
 class EarlyStopping(MonitorCallback):
@@ -38,11 +40,12 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
-        self.patience = patience
+        check = functools.partial(check_argument, type(self).__name__)
+        self.patience = check("patience", patience, Integer(0))
         self.verbose = verbose
-        self.baseline = baseline
-        self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.baseline = checked_bound("EarlyStopping", "baseline", baseline)
+        self.restore_best_weights = check("restore_best_weights", restore_best_weights, Boolean())
+        self.start_from_epoch = check("start_from_epoch", start_from_epoch, Integer(0))
         self._reset()
 
     def _reset(self) -> None:
@@ -80,8 +83,8 @@ class EarlyStopping(MonitorCallback):
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
                 print_message(
-                    "Restoring model weights from the end of the best epoch: "
-                    f"{self.best_epoch + 1}."
+                    f"EarlyStopping: going back to the weights of epoch {self.best_epoch + 1}, "
+                    "the best one."
                 )
             self.model.set_weights(self.best_weights)
 
@@ -91,8 +94,8 @@ class EarlyStopping(MonitorCallback):
         value = logs.get(self.monitor)
         if value is None:
             warnings.warn(
-                f"Early stopping conditioned on metric `{self.monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs)}",
+                f"EarlyStopping watches {self.monitor!r}, which this epoch did not log; it logged "
+                f"{', '.join(logs) or 'nothing'}. Training goes on.",
                 stacklevel=2,
             )
         return value

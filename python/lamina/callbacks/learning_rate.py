@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from lamina.callbacks.callback import Callback, Logs
 from lamina.callbacks.monitor import MonitorCallback
 from lamina.utils.messages import print_message
+from lamina.validation import Integer, Real, check_argument
 
 
 class LearningRateScheduler(Callback):
@@ -35,21 +37,21 @@ class LearningRateScheduler(Callback):
         self.verbose = verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        optimizer = self.model.optimizer
-        if not hasattr(optimizer, "learning_rate"):
-            raise ValueError('Optimizer must have a "learning_rate" attribute.')
-        present = current_rate(optimizer)
-        rate = self.schedule(epoch, present) if self._takes_rate() else self.schedule(epoch)
-        if not isinstance(rate, (float, np.floating)):
-            raise ValueError(
-                "LearningRateScheduler: schedule must return a float. "
-                f"Got {rate!r} at epoch {epoch}."
-            )
-        optimizer.learning_rate = float(rate)
-        if self.verbose > 0:
-            print_message(
-                f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}."
-            )
+        for log, optimizer in optimizers_by_log(self.model.optimizer).items():
+            if not hasattr(optimizer, "learning_rate"):
+                raise ValueError('Optimizer must have a "learning_rate" attribute.')
+            present = current_rate(optimizer)
+            rate = self.schedule(epoch, present) if self._takes_rate() else self.schedule(epoch)
+            if not isinstance(rate, (float, np.floating)):
+                raise ValueError(
+                    "LearningRateScheduler: schedule must return a float. "
+                    f"Got {rate!r} at epoch {epoch}."
+                )
+            optimizer.learning_rate = float(rate)
+            if self.verbose > 0:
+                print_message(
+                    f"\nEpoch {epoch + 1}: LearningRateScheduler setting {_what(log)} to {rate}."
+                )
 
     def _takes_rate(self) -> bool:
         """Whether the schedule has room for a second argument; an old one takes the epoch only."""
@@ -63,7 +65,7 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = current_rate(self.model.optimizer)
+            logs.update(current_rates(self.model.optimizer))
 
 
 class ReduceLROnPlateau(MonitorCallback):
@@ -103,15 +105,16 @@ class ReduceLROnPlateau(MonitorCallback):
                 f"ReduceLROnPlateau: these arguments have no effect: {', '.join(kwargs)}.",
                 stacklevel=2,
             )
-        if factor >= 1.0:
+        check = functools.partial(check_argument, type(self).__name__)
+        if check("factor", factor, Real()) >= 1.0:
             raise ValueError(
-                f"ReduceLROnPlateau does not support a factor >= 1.0. Got factor={factor}"
+                f"ReduceLROnPlateau: factor must be below 1.0, to lower the rate. Got {factor}."
             )
         self.factor = factor
-        self.patience = patience
+        self.patience = check("patience", patience, Integer(0))
         self.verbose = verbose
-        self.cooldown = cooldown
-        self.min_lr = min_lr
+        self.cooldown = check("cooldown", cooldown, Integer(0))
+        self.min_lr = check("min_lr", min_lr, Real())
         self._reset()
 
     def _reset(self) -> None:
@@ -126,12 +129,12 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.monitor_op is None:
             self._set_monitor_op()
         logs = {} if logs is None else logs
-        logs["learning_rate"] = current_rate(self.model.optimizer)
+        logs.update(current_rates(self.model.optimizer))
         current = logs.get(self.monitor)
         if current is None:
             warnings.warn(
-                f"Learning rate reduction is conditioned on metric `{self.monitor}` which is not "
-                f"available. Available metrics are: {','.join(logs)}.",
+                f"ReduceLROnPlateau watches {self.monitor!r}, which this epoch did not log; it "
+                f"logged {', '.join(logs) or 'nothing'}. The rate stays.",
                 stacklevel=2,
             )
             return
@@ -152,16 +155,49 @@ class ReduceLROnPlateau(MonitorCallback):
         return self.cooldown_counter > 0
 
     def _reduce(self, epoch: int) -> bool:
-        before = current_rate(self.model.optimizer)
-        if before <= np.float32(self.min_lr):
-            return False
-        rate = max(before * self.factor, self.min_lr)
-        self.model.optimizer.learning_rate = rate
-        if self.verbose > 0:
-            print_message(
-                f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {rate}."
-            )
-        return True
+        """Reduce every rate that is above the least one; tell whether there was any."""
+        has_reduced = False
+        for log, optimizer in optimizers_by_log(self.model.optimizer).items():
+            before = current_rate(optimizer)
+            if before <= np.float32(self.min_lr):
+                continue
+            rate = max(before * self.factor, self.min_lr)
+            optimizer.learning_rate = rate
+            has_reduced = True
+            if self.verbose > 0:
+                print_message(
+                    f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing {_what(log)} to {rate}."
+                )
+        return has_reduced
+
+
+def optimizers_by_log(optimizer: Any) -> dict[str, Any]:
+    """The optimizers with a learning rate of their own, by the name of its log.
+
+    That is "learning_rate"; with a MultiOptimizer "learning_rate_" and the optimizer's name, and
+    a number where names are equal.
+    """
+    members = getattr(optimizer, "optimizers", None)
+    if members is None:
+        return {"learning_rate": optimizer}
+    named: dict[str, Any] = {}
+    for member in members:
+        name = log = f"learning_rate_{member.name}"
+        count = 0
+        while log in named:
+            count += 1
+            log = f"{name}_{count}"
+        named[log] = member
+    return named
+
+
+def current_rates(optimizer: Any) -> dict[str, float]:
+    """The learning rates by the names of their logs."""
+    return {log: current_rate(each) for log, each in optimizers_by_log(optimizer).items()}
+
+
+def _what(log: str) -> str:
+    return f"{log.removeprefix('learning_rate_')} learning rate".removeprefix("learning_rate ")
 
 
 def current_rate(optimizer: Any) -> float:

@@ -7,8 +7,9 @@ import warnings
 from typing import Any
 
 from lamina.callbacks.callback import Logs, overrides
-from lamina.callbacks.monitor import MonitorCallback
+from lamina.callbacks.monitor import MonitorCallback, checked_bound
 from lamina.utils.messages import print_message
+from lamina.validation import Boolean, check_argument
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -41,11 +42,15 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        super().__init__(monitor, mode, initial_value_threshold)
+        owner = type(self).__name__
+        threshold = checked_bound(owner, "initial_value_threshold", initial_value_threshold)
+        super().__init__(monitor, mode, threshold)
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
-        self.save_best_only = save_best_only
-        self.save_weights_only = save_weights_only
+        self.save_best_only = check_argument(owner, "save_best_only", save_best_only, Boolean())
+        self.save_weights_only = check_argument(
+            owner, "save_weights_only", save_weights_only, Boolean()
+        )
         self.save_freq = save_freq
         self._current_epoch = 0
         self._batches_since_save = 0
@@ -111,7 +116,11 @@ class ModelCheckpoint(MonitorCallback):
             return True
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=4)
+            warnings.warn(
+                f"ModelCheckpoint: save_best_only watches {self.monitor!r}, which is not among the "
+                "logs; the model is saved without comparing.",
+                stacklevel=4,
+            )
             return True
         if getattr(current, "ndim", 0) > 0:
             warnings.warn(

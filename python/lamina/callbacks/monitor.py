@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Callable, Iterator
-from operator import gt, lt
 from typing import Any
 
+from lamina import ops
 from lamina.callbacks.callback import Callback
+from lamina.validation import Real, check_argument
 
 MODES = ("auto", "min", "max")
 
@@ -29,6 +31,17 @@ LOWER_IS_BETTER = frozenset(
     Poisson RootMeanSquaredError SparseCategoricalCrossentropy SquaredHinge
     """.split()
 )
+
+
+def checked_bound(owner: str, argument: str, value: Any) -> float | None:
+    """Return a number, which may be infinite, or None.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if value is not None and not (isinstance(value, numbers.Real) and value == value):
+        raise ValueError(f"{owner}: {argument} must be a number or None. Got {value!r}.")
+    return value  # type: ignore[return-value]
 
 
 class MonitorCallback(Callback):
@@ -55,7 +68,7 @@ class MonitorCallback(Callback):
             )
         if mode not in MODES:
             warnings.warn(
-                f"{type(self).__name__}: mode must be one of {MODES}. Got {mode!r}; "
+                f"{type(self).__name__} mode {mode!r} is unknown: it must be one of {MODES}. "
                 "'auto' is used.",
                 stacklevel=3,
             )
@@ -63,30 +76,30 @@ class MonitorCallback(Callback):
         self.monitor = monitor
         self.mode = mode
         self.best = baseline
-        self.min_delta = abs(min_delta)
-        self.monitor_op: Callable[[float, float], bool] | None = None
+        self.min_delta = abs(check_argument(type(self).__name__, "min_delta", min_delta, Real()))
+        self.monitor_op: Callable[[float, float], Any] | None = None
 
     def _set_monitor_op(self) -> None:
         """Decide which way is better; waits for the first epoch, when the metrics exist."""
-        is_better: Callable[[float, float], bool]
+        is_better: Callable[[float, float], Any]
         if self.mode != "auto":
-            is_better = lt if self.mode == "min" else gt
+            is_better = ops.less if self.mode == "min" else ops.greater
         else:
             is_better = self._direction_of_metric()
         self.monitor_op = is_better
-        if is_better is lt:
+        if is_better is ops.less:
             self.min_delta = -self.min_delta
 
-    def _direction_of_metric(self) -> Callable[[float, float], bool]:
+    def _direction_of_metric(self) -> Callable[[float, float], Any]:
         name = self.monitor.removeprefix("val_")
         if name == "loss":
-            return lt
+            return ops.less
         for metric in _all_metrics(self.model):
             # With several outputs the log's name begins with that of the output.
             if name == metric.name or name.endswith(f"_{metric.name}"):
                 direction = _direction(metric)
                 if direction is not None:
-                    return gt if direction == "up" else lt
+                    return ops.greater if direction == "up" else ops.less
         raise ValueError(
             f"{type(self).__name__}: whether {self.monitor!r} should become larger or smaller is "
             "not known. Pass mode='max' or mode='min'."

@@ -6,6 +6,7 @@ import math
 
 from lamina.callbacks.callback import Callback, Logs
 from lamina.utils.messages import print_message
+from lamina.validation import Boolean, check_argument
 
 
 class TerminateOnNaN(Callback):
@@ -20,7 +21,7 @@ class TerminateOnNaN(Callback):
 
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()
-        self.raise_error = raise_error
+        self.raise_error = check_argument("TerminateOnNaN", "raise_error", raise_error, Boolean())
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
@@ -28,8 +29,7 @@ class TerminateOnNaN(Callback):
             return
         if self.raise_error:
             raise RuntimeError(
-                f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}. "
-                "Terminating training immediately."
+                f"TerminateOnNaN: NaN or Inf loss encountered: {loss} in batch {batch}."
             )
         print_message(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True

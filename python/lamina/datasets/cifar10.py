@@ -16,8 +16,8 @@ def load_data() -> Split:
 
     Returns:
         (x_train, y_train), (x_test, y_test): x uint8 of shape (images, 32, 32, 3), y uint8 of
-        shape (images, 1): 0 airplane, 1 automobile, 2 bird, 3 cat, 4 deer, 5 dog, 6 frog, 7
-        horse, 8 ship, 9 truck.
+        shape (images, 1), an index into (airplane, automobile, bird, cat, deer, dog, frog,
+        horse, ship, truck).
 
     Source: Krizhevsky. Learning multiple layers of features from tiny images. 2009.
     """

@@ -18,9 +18,9 @@ def load_data() -> Split:
     """Load 60,000 training and 10,000 test images, downloading 30 MB the first time.
 
     Returns:
-        (x_train, y_train), (x_test, y_test): x uint8 of shape (images, 28, 28), y uint8: 0
-        T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9
-        ankle boot.
+        (x_train, y_train), (x_test, y_test): x uint8 of shape (images, 28, 28), y uint8,
+        an index into (T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag,
+        ankle boot).
 
     Source: Xiao, Rasul, Vollgraf. Fashion-MNIST: a novel image dataset. 2017.
     """

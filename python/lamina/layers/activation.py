@@ -46,6 +46,13 @@ class ReLU(BaseActivation):
         "negative_slope": Real(0),
         "threshold": Real(0),
     }
+    explanations = {
+        "max_value": "The max_value of a ReLU layer cannot be a negative value.",
+        "negative_slope": (
+            "The negative_slope of a ReLU layer cannot be None or a negative value."
+        ),
+        "threshold": "The threshold of a ReLU layer cannot be None or a negative value.",
+    }
 
     def __init__(
         self,
@@ -86,6 +93,11 @@ class LeakyReLU(BaseActivation):
     """
 
     constraints = {"negative_slope": Real(0)}
+    explanations = {
+        "negative_slope": (
+            "The negative_slope value of a Leaky ReLU layer cannot be None; it is 0 or more."
+        )
+    }
 
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         if "alpha" in kwargs:

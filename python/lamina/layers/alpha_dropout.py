@@ -7,7 +7,8 @@ from typing import Any
 from lamina import ops, random
 from lamina.layers.base import Layer
 from lamina.layers.building import is_default_build
-from lamina.validation import Integer, Real, Sizes
+from lamina.layers.regularization import RATE_EXPLANATION, NoiseShape
+from lamina.validation import Integer, Real
 
 _SELU_LIMIT = -1.0507009873554805 * 1.6732632423543772  # selu of minus infinity
 
@@ -31,9 +32,10 @@ class AlphaDropout(Layer):
 
     constraints = {
         "rate": Real(0, 1, closed="left"),
-        "noise_shape": Sizes(None, optional=True),
+        "noise_shape": NoiseShape(),
         "seed": Integer(optional=True),
     }
+    explanations = {"rate": RATE_EXPLANATION}
 
     def __init__(
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any

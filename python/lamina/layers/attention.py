@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lamina import ops, random, structure
+from lamina.layers.attention_heads import both, causal_mask
 from lamina.layers.base import Layer
-from lamina.validation import Boolean, Integer, OneOf, Real
+from lamina.validation import Boolean, Integer, Real
 
-_MASKED = 1e9  # taken from a score that must not count
+# What is taken from a score that must not count.
+_MASKED, _MASKED_HALF = 1e9, 65504.0
 
 
 class Attention(Layer):
@@ -33,7 +33,6 @@ class Attention(Layer):
 
     constraints = {
         "use_scale": Boolean(),
-        "score_mode": OneOf("dot", "concat"),
         "dropout": Real(0, 1),
         "seed": Integer(optional=True),
     }
@@ -47,8 +46,14 @@ class Attention(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.use_scale, self.score_mode, self.dropout, self.seed = self.validated(
-            use_scale=use_scale, score_mode=score_mode, dropout=dropout, seed=seed
+        if score_mode not in ("dot", "concat"):
+            raise ValueError(
+                f"{type(self).__name__}: Invalid value for argument score_mode. "
+                f"Expected one of {{'dot', 'concat'}}, got {score_mode!r}."
+            )
+        self.score_mode = score_mode
+        self.use_scale, self.dropout, self.seed = self.validated(
+            use_scale=use_scale, dropout=dropout, seed=seed
         )
         self.seed_generator = random.SeedGenerator(seed) if self.dropout > 0 else None
         self.supports_masking = True
@@ -97,6 +102,28 @@ class Attention(Layer):
             pairs = pairs * self.scale.value
         return self.concat_score_weight.value * ops.sum(ops.tanh(pairs), axis=-1)
 
+    def _calculate_score_mask(self, scores: Any, v_mask: Any, use_causal_mask: bool) -> Any:
+        """Return where a query may see a value, broadcast to the scores; None: everywhere."""
+        allowed = None
+        if v_mask is not None:
+            allowed = ops.expand_dims(ops.cast(v_mask, "bool"), -2)
+        if use_causal_mask:
+            scores = ops.convert_to_tensor(scores)
+            allowed = both(allowed, causal_mask(scores.shape[-2], scores.shape[-1], scores))
+        return allowed
+
+    def _apply_scores(
+        self, scores: Any, value: Any, scores_mask: Any = None, training: bool = False
+    ) -> tuple[Any, Any]:
+        """Return the means of the values and the shares they come from."""
+        if scores_mask is not None:
+            away = _MASKED_HALF if scores.dtype == "float16" else _MASKED
+            scores = scores - away * (1.0 - ops.cast(scores_mask, scores.dtype))
+        shares = ops.softmax(scores, axis=-1)
+        if training and self.seed_generator is not None:
+            shares = random.dropout(shares, rate=self.dropout, seed=self.seed_generator)
+        return ops.matmul(shares, value), shares
+
     def call(
         self,
         inputs: Any,
@@ -110,17 +137,8 @@ class Attention(Layer):
         key = self._as_float(inputs[2]) if len(inputs) > 2 else value
         query_mask, value_mask = mask[:2] if mask is not None else (None, None)
         scores = self._calculate_scores(query, key)
-        allowed = None
-        if value_mask is not None:
-            allowed = ops.expand_dims(ops.cast(value_mask, "bool"), -2)
-        if use_causal_mask:
-            allowed = both(allowed, causal_mask(scores))
-        if allowed is not None:
-            scores = scores - _MASKED * (1.0 - ops.cast(allowed, scores.dtype))
-        shares = ops.softmax(scores, axis=-1)
-        if training and self.seed_generator is not None:
-            shares = random.dropout(shares, rate=self.dropout, seed=self.seed_generator)
-        outputs = ops.matmul(shares, value)
+        scores_mask = self._calculate_score_mask(scores, value_mask, use_causal_mask)
+        outputs, shares = self._apply_scores(scores, value, scores_mask, training)
         if query_mask is not None:
             outputs = outputs * ops.expand_dims(ops.cast(query_mask, outputs.dtype), -1)
         return (outputs, shares) if return_attention_scores else outputs
@@ -143,32 +161,6 @@ class Attention(Layer):
             "dropout": self.dropout,
             "seed": self.seed,
         }
-
-
-def both(first: Any, second: Any) -> Any:
-    """Return where two masks are True; None counts as True everywhere."""
-    if first is None or second is None:
-        return second if first is None else first
-    return ops.logical_and(first, second)
-
-
-def causal_mask(scores: Any) -> Any:
-    """Return the mask (Tq, Tv) under which a query step sees the keys up to itself."""
-    return _distance(scores) >= 0
-
-
-def band_mask(scores: Any, width: int) -> Any:
-    """Return the mask (Tq, Tv) under which a query step sees keys less than `width` away."""
-    return ops.abs(_distance(scores)) < width
-
-
-def _distance(scores: Any) -> Any:
-    """Return the query step minus the key step, for the last two axes of the scores."""
-    queries, keys = scores.shape[-2:]
-    if queries is None or keys is None:  # shapes only
-        return ops.cast(ops.zeros_like(scores[(0,) * (scores.ndim - 2)]), "int32")
-    steps = np.arange(queries, dtype="int32")[:, None] - np.arange(keys, dtype="int32")
-    return ops.convert_to_tensor(steps)
 
 
 class AdditiveAttention(Attention):

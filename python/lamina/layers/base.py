@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,29 +11,34 @@ from typing import Any
 import numpy as np
 
 from lamina import constraints as weight_constraints
-from lamina import dtype_policies, initializers, names, regularizers, structure, tracing
+from lamina import dtype_policies, dtypes, initializers, names, regularizers, structure, tracing
+from lamina.layers.arguments import CallContextArguments, check_positional, weight_arguments
 from lamina.layers.building import (
+    argument_of,
     checked_init,
     is_default_build,
     recorded_build,
     take_input_shape,
 )
 from lamina.layers.configuration import LayerConfiguration
-from lamina.layers.conversion import as_shapes, cast_keeping_mask, convert_argument, shapes_of
+from lamina.layers.conversion import as_shapes, convert_argument, shapes_of
 from lamina.layers.masking import MaskPassing
 from lamina.layers.node import has_symbolic
+from lamina.layers.precision import Precision
+from lamina.layers.quantization.contract import Quantization
 from lamina.layers.signature import CallSignature, call_signature, shape_arguments
 from lamina.layers.spec import InputSpec, check_inputs
 from lamina.layers.state import LayerState, context
 from lamina.layers.symbolic import SymbolicUse
-from lamina.tensor import KerasTensor, Tensor
+from lamina.remat import current_remat_mode, remat
+from lamina.stateless import call_with_values
 from lamina.validation import Boolean, Constraint, Text, check_argument, did_you_mean
 from lamina.variable import Variable
 
-_FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-
-class Layer(LayerState, LayerConfiguration, SymbolicUse):
+class Layer(
+    LayerState, LayerConfiguration, Precision, Quantization, CallContextArguments, SymbolicUse
+):
     """A step of a model: weights made by `build`, mathematics in `call`.
 
     A subclass keeps its settings in `__init__` (after `super().__init__(**kwargs)`), makes
@@ -43,8 +49,9 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
     Args:
         activity_regularizer: regularizer of the output, added to the loss; None for none.
         trainable: whether training changes the weights.
-        dtype: compute and weight dtype, "float32" or "float64"; the global default when None.
-        autocast: whether floating point inputs are converted to that dtype.
+        dtype: name of a dtype for computation and weights, or a `DTypePolicy` or its name, such
+            as "mixed_bfloat16"; the global policy when None.
+        autocast: whether floating point inputs and weights are converted to the compute dtype.
         name: unique name in a model; made from the class name when None.
 
     Raises:
@@ -52,6 +59,7 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
     """
 
     constraints: dict[str, Constraint] = {}
+    explanations: dict[str, str] = {}  # sentences that begin the message about an argument
     _is_open_after_build = False  # models may still grow
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -82,7 +90,9 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         if name is not None and "/" in name:
             raise ValueError(f"{owner}: name must not contain '/'. Got {name!r}.")
         self.name = names.auto_name(owner) if name is None else name
-        self._trainable = check_argument(owner, "trainable", trainable, Boolean())
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ValueError(f"{owner}: trainable has to be a boolean. Got {trainable!r}.")
+        self._trainable = bool(trainable)
         self.autocast = check_argument(owner, "autocast", autocast, Boolean())
         self._dtype_policy = self.resolved(dtype_policies.get, dtype)
         self.activity_regularizer = self.resolved(regularizers.get, activity_regularizer)
@@ -90,6 +100,8 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         self._build_shapes: dict[str, Any] | None = None
         self._is_building = False
         self._convert_input_args = True
+        self._allow_non_tensor_positional_args = False
+        self._remat_mode = current_remat_mode()
         self.built = False
         self.input_spec: Any = None
         self.supports_masking = type(self).compute_mask is not MaskPassing.compute_mask
@@ -112,55 +124,31 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
             The normalised values in order; a single value for a single argument.
         """
         owner = type(self).__name__
+        say = self.explanations.get
         values = [
-            check_argument(owner, argument, value, self.constraints[argument])
+            check_argument(owner, argument, value, self.constraints[argument], say(argument, ""))
             for argument, value in arguments.items()
         ]
         return values[0] if len(values) == 1 else values
 
-    def resolved(self, get: Callable[[Any], Any], identifier: Any) -> Any:
-        """Return `get(identifier)`; an error names this layer's class."""
+    def resolved(
+        self, get: Callable[[Any], Any], identifier: Any, argument: str | None = None
+    ) -> Any:
+        """Return `get(identifier)`; an error names this layer's class and the argument."""
         try:
             return get(identifier)
         except (ValueError, TypeError) as error:
-            text = str(error)
-            raise ValueError(f"{type(self).__name__}: {text[:1].lower()}{text[1:]}") from None
+            argument = argument or argument_of(self, identifier)
+            where = [type(self).__name__, *([argument] if argument else [])]
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(": ".join([*where, str(error)])) from None
 
-    # Names and dtypes
+    # Names
 
     @property
     def path(self) -> str | None:
         """Where the layer sits, such as "model/dense"; None before it is built."""
         return self._path
-
-    @property
-    def dtype_policy(self) -> dtype_policies.DTypePolicy:
-        """Compute and weight dtypes."""
-        return self._dtype_policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value: Any) -> None:
-        self._dtype_policy = dtype_policies.get(value)
-
-    @property
-    def dtype(self) -> str:
-        """Dtype of the weights."""
-        return self._dtype_policy.variable_dtype
-
-    @property
-    def variable_dtype(self) -> str:
-        """Dtype of the weights."""
-        return self._dtype_policy.variable_dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        """Dtype of the computation."""
-        return self._dtype_policy.compute_dtype
-
-    @property
-    def input_dtype(self) -> str:
-        """Dtype that floating point inputs are converted to."""
-        return self._dtype_policy.compute_dtype
 
     # Building
 
@@ -173,6 +161,7 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
 
     def add_weight(
         self,
+        *args: Any,
         shape: Any = None,
         initializer: Any = None,
         dtype: Any = None,
@@ -187,12 +176,13 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         """Make a weight that belongs to the layer.
 
         Args:
+            *args: shape, initializer and dtype may be given by position.
             shape: tuple of sizes; scalar when None.
             initializer: initializer object or name; "glorot_uniform" for floats and "zeros" for
                 other dtypes when None.
             dtype: dtype name; the layer's when None.
             trainable: whether training changes it.
-            autocast: kept for compatibility.
+            autocast: whether `call` reads it in the compute dtype.
             regularizer: penalty added to the loss.
             constraint: projection applied after each update.
             aggregation: kept for compatibility.
@@ -201,21 +191,19 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
 
         Raises:
             ValueError: if a size is unknown.
+            TypeError: for more than three positional arguments.
         """
         self._check_initialised()
-        if isinstance(shape, str):
-            raise ValueError(
-                f"add_weight: pass the name by keyword: add_weight(shape=..., name={shape!r})."
-            )
+        shape, initializer, dtype = weight_arguments(args, shape, initializer, dtype)
         sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         if any(size is None for size in sizes):
             raise ValueError(
                 f"{self.name} ({type(self).__name__}): weight {name!r} needs known sizes, "
                 f"got shape {sizes}. Give the input a shape without None on these axes."
             )
-        dtype = getattr(dtype, "name", dtype) or self.variable_dtype
+        dtype = self.variable_dtype if dtype is None else dtypes.standardize_dtype(dtype)
         if initializer is None:
-            initializer = "glorot_uniform" if "float" in dtype else "zeros"
+            initializer = "glorot_uniform" if dtypes.is_float_dtype(dtype) else "zeros"
         with self._name_scope():
             variable = Variable(
                 initializer=self.resolved(initializers.get, initializer),
@@ -272,20 +260,29 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
     ) -> None:
         build = type(self).build
         if is_default_build(build):
-            self.built = True
+            self._build_at_init()
             return
         wanted = shape_arguments(build)
         if not wanted:
             self.build(shapes_of(call.first(args, kwargs)))
             return
+        call.check_shape_arguments(wanted, f"{type(self).__name__}.build()")
         given = call.named(args, kwargs)
         self.build(**{name: shapes_of(given.get(name[: -len("_shape")])) for name in wanted})
+
+    def _build_at_init(self) -> None:
+        """Mark a layer built that has nothing to build; its weights, if any, are made already."""
+        if is_default_build(type(self).build):
+            self.built = True
+            self._is_locked = not self._is_open_after_build
 
     # Calling
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from the inputs. To be written by the subclass."""
-        raise NotImplementedError(f"Layer {type(self).__name__} has no call() method.")
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} does not have a `call` method implemented."
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute on arrays or tensors, or record the layer on symbolic tensors."""
@@ -293,6 +290,8 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         call = call_signature(type(self).call)
         if self._convert_input_args:
             args = tuple([convert_argument(self._convert, argument) for argument in args])
+            if not self._allow_non_tensor_positional_args:
+                check_positional(args, type(self).__name__)
             if kwargs:
                 kwargs = {
                     name: convert_argument(self._convert, argument, numbers_are_data=False)
@@ -304,17 +303,76 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         if not self.built:
             with self._name_scope():
                 self._build_for(call, args, kwargs)
+        self._called = True
         if has_symbolic(args, kwargs):
             return self._record(args, kwargs)
         return self._run(call, args, kwargs)
 
-    def _as_float(self, tensor: Any) -> Any:
-        """Return `tensor` in the compute dtype; integer inputs become floating point."""
-        return (
-            tensor
-            if tensor.dtype == self.compute_dtype
-            else cast_keeping_mask(tensor, self.compute_dtype)
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        """Return `layer_call`, wrapped by `remat` where a RematScope asked it of this layer."""
+        asked = self._remat_mode
+        if asked is None:
+            return layer_call
+        wanted = {
+            "full": True,
+            "list_of_layers": self.name in asked.layer_names,
+            "larger_than": False,
+        }.get(asked.mode or "", False)
+        if asked.mode == "larger_than":
+            spec = self.compute_output_spec(*args, **kwargs)
+            wanted = any(
+                None not in leaf.shape and math.prod(leaf.shape) > asked.output_size_threshold
+                for leaf in structure.iterate(spec)
+            )
+        return remat(layer_call) if wanted else layer_call
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Call the layer as a function of its state, which stays as it is.
+
+        Args:
+            trainable_variables, non_trainable_variables: a value for each of the layer's.
+            *args, **kwargs: arguments of the call.
+            return_losses: whether the losses are returned too.
+
+        Returns:
+            (outputs, non_trainable_variables) or (outputs, non_trainable_variables, losses).
+
+        Raises:
+            ValueError: if the layer is not built, or the numbers of values differ.
+        """
+        if not self.built:
+            raise ValueError(
+                f"{self.name} ({type(self).__name__}): stateless_call() needs a built layer."
+            )
+        for what, given, own in (
+            ("trainable_variables", trainable_variables, self.trainable_variables),
+            ("non_trainable_variables", non_trainable_variables, self.non_trainable_variables),
+        ):
+            if len(given) != len(own):
+                raise ValueError(
+                    f"{self.name} ({type(self).__name__}): stateless_call() takes {len(own)} "
+                    f"values as {what}, got {len(given)}."
+                )
+        variables = [*self.trainable_variables, *self.non_trainable_variables]
+
+        def run() -> Any:
+            outputs = self(*args, **kwargs)
+            return outputs, list(self.losses) if return_losses else []
+
+        (outputs, losses), values = call_with_values(
+            run, variables, [*trainable_variables, *non_trainable_variables]
         )
+        changed = values[len(trainable_variables) :]
+        return (outputs, changed, losses) if return_losses else (outputs, changed)
 
     def _check_initialised(self) -> None:
         if "_dtype_policy" not in self.__dict__:
@@ -322,37 +380,13 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
                 f"Layer {type(self).__name__}: call super().__init__() first in __init__()."
             )
 
-    def _convert(self, value: Any) -> Any:
-        """Turn array data into a tensor of the compute dtype; leave everything else."""
-        if isinstance(value, Variable):
-            value = value.value
-        if isinstance(value, (Tensor, KerasTensor)):
-            dtype = value.dtype
-            if dtype != self.compute_dtype and self.autocast and dtype in _FLOAT_DTYPES:
-                return cast_keeping_mask(value, self.compute_dtype)
-            return value
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
-        if isinstance(value, np.ndarray) or (
-            hasattr(value, "__array__") and not isinstance(value, type)
-        ):
-            return self._convert_array(np.asarray(value))
-        return value
-
-    def _convert_array(self, array: np.ndarray[Any, Any]) -> Tensor:
-        kind = array.dtype.kind
-        if kind == "f" and self.autocast:
-            return tracing.convert(array, self.compute_dtype)
-        if kind in "USOcV":
-            raise TypeError(
-                f"{self.name} ({type(self).__name__}): inputs must be numbers, got an array "
-                f"of dtype {array.dtype}."
-            )
-        return tracing.convert(array)
-
     def _run(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call on tensors: resolve training and masks, keep losses, pass the mask on."""
         kwargs = dict(kwargs)
+        state = tracing.thread_state
+        outer_arguments = context.arguments
+        if self._context_arguments or outer_arguments:
+            self._resolve_context_arguments(call, kwargs)
         training = self._resolve_training(call, args, kwargs)
         if call.mask_of:
             self._fill_masks(call, args, kwargs)
@@ -366,6 +400,7 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         names.scope.path = self._path
         context.training = training
         context.depth += 1
+        outer_dtype, state.autocast = state.autocast, self._autocast_dtype()
         try:
             if not tracing.is_tracing():
                 return self._compute(call, args, kwargs)
@@ -375,15 +410,22 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
             self._name_in(error)
             raise
         finally:
+            state.autocast = outer_dtype
             names.scope.path = outer_path
             context.depth -= 1
             context.training, context.loss_owners = outer
+            context.arguments = outer_arguments
 
     def _compute(self, call: CallSignature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        outputs = self.call(*args, **kwargs)
+        inputs = call.first(args, kwargs)
+        masks = self._masks_of(call, inputs, args, kwargs)
+        layer_call = self.call if self.quantization_mode is None else self.quantized_call
+        if self._remat_mode is not None:
+            layer_call = self.rematerialized_call(layer_call, *args, **kwargs)
+        outputs = layer_call(*args, **kwargs)
         if self.activity_regularizer is not None:
             self._add_activity_losses(outputs)
-        self._pass_mask(call.first(args, kwargs), outputs)
+        self._pass_mask(inputs, masks, outputs)
         return outputs
 
     def _add_activity_losses(self, outputs: Any) -> None:
@@ -432,8 +474,8 @@ class Layer(LayerState, LayerConfiguration, SymbolicUse):
         return training
 
     def __repr__(self) -> str:
-        state = "" if self.__dict__.get("built") else ", built=False"
-        return f"<{type(self).__name__} name={self.__dict__.get('name')}{state}>"
+        state = bool(self.__dict__.get("built"))
+        return f"<{type(self).__name__} name={self.__dict__.get('name')}, built={state}>"
 
 
 __all__ = ["InputSpec", "Layer"]

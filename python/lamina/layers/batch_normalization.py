@@ -223,16 +223,21 @@ def _checked_clipping(bounds: Any) -> dict[str, float] | None:
         return None
     if not isinstance(bounds, dict) or not set(bounds) <= set(_CLIPPING):
         raise ValueError(
-            f"BatchNormalization: renorm_clipping must be a dict with keys among {_CLIPPING}. "
-            f"Got {bounds!r}."
+            "BatchNormalization: Received invalid keys for renorm_clipping, which must be a dict "
+            f"with keys among {_CLIPPING}. Got {bounds!r}."
         )
     checked = {
-        key: check_argument("BatchNormalization", f"renorm_clipping {key}", bound, Real(0))
+        key: check_argument("BatchNormalization", f"renorm_clipping {key}", bound, Real())
         for key, bound in bounds.items()
     }
+    for key, bound in checked.items():
+        if bound < 0:
+            raise ValueError(
+                f"BatchNormalization: renorm_clipping {key} should be non-negative. Got {bound}."
+            )
     if "rmin" in checked and "rmax" in checked and checked["rmin"] > checked["rmax"]:
         raise ValueError(
-            "BatchNormalization: renorm_clipping rmin must not exceed rmax. Got "
-            f"{checked['rmin']} and {checked['rmax']}."
+            "BatchNormalization: renorm_clipping rmax should be at least rmin. Got "
+            f"rmin={checked['rmin']} and rmax={checked['rmax']}."
         )
     return checked

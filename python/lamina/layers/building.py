@@ -53,6 +53,19 @@ def recorded_build(build: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def argument_of(layer: Layer, value: Any) -> str | None:
+    """Return the name of the constructor argument that `value` was given as, if it was."""
+    args, kwargs = layer.__dict__["_init_arguments"]
+    try:
+        bound = inspect.signature(type(layer).__init__).bind(layer, *args, **kwargs).arguments
+    except TypeError:
+        bound = {}
+    for name, given in {**bound, **kwargs}.items():
+        if given is value:
+            return str(name)
+    return None
+
+
 def take_input_shape(kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
     """Take `input_shape=` and its older spellings out of a constructor's keyword arguments.
 

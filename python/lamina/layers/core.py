@@ -7,11 +7,23 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from lamina import activations, initializers, ops, regularizers, serialization, tracing
+import numpy as np
+
+from lamina import (
+    activations,
+    dtypes,
+    initializers,
+    ops,
+    regularizers,
+    serialization,
+    structure,
+    tracing,
+)
 from lamina import constraints as weight_constraints
 from lamina.layers.base import Layer
 from lamina.layers.building import is_default_build, stack_level_of_user
 from lamina.layers.node import Node
+from lamina.layers.quantization.kernel import QuantizedKernel
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
 from lamina.validation import (
@@ -62,36 +74,71 @@ class InputLayer(Layer):
     ) -> None:
         super().__init__(name=name)
         if "input_shape" in kwargs:
+            warnings.warn(
+                "InputLayer: Argument `input_shape` is deprecated. Use `shape` instead.",
+                stacklevel=stack_level_of_user(),
+            )
             shape = kwargs.pop("input_shape")
         if "batch_input_shape" in kwargs:
             batch_shape = kwargs.pop("batch_input_shape")
         if kwargs:
             raise ValueError(f"InputLayer: unknown keyword arguments {kwargs}.")
-        if sparse or ragged:
-            raise ValueError("InputLayer: sparse and ragged inputs are not available.")
+        if input_tensor is not None:
+            self._check_tensor(input_tensor, shape, batch_size, batch_shape, dtype, sparse, ragged)
+        for kind, asked in (("sparse", sparse), ("ragged", ragged)):
+            if asked:
+                raise ValueError(
+                    f"InputLayer: `{kind}=True` is not supported: lamina's tensors are dense."
+                )
         shape, batch_size, batch_shape, self.optional = self.validated(
             shape=shape, batch_size=batch_size, batch_shape=batch_shape, optional=optional
         )
         if input_tensor is not None:
-            if not isinstance(input_tensor, KerasTensor):
-                raise ValueError(
-                    f"InputLayer: input_tensor must be a symbolic tensor. Got {input_tensor!r}."
-                )
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
         elif batch_shape is None:
             if shape is None:
-                raise ValueError("InputLayer: pass a shape.")
+                raise ValueError("InputLayer: pass a `shape` argument.")
             batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
         elif shape is not None or batch_size is not None:
-            raise ValueError("InputLayer: pass either batch_shape, or shape and batch_size.")
+            other = "shape" if shape is not None else "batch_size"
+            raise ValueError(
+                f"InputLayer: you cannot pass both `{other}` and `batch_shape` at the same time: "
+                "batch_shape says both."
+            )
         self.batch_shape = tuple(batch_shape)
-        self._dtype = getattr(dtype, "name", dtype) or self.compute_dtype
+        self._dtype = self.compute_dtype if dtype is None else dtypes.standardize_dtype(dtype)
+        self.sparse = self.ragged = False
         self.supports_masking = True
         self.built = True
         output = input_tensor
         if output is None:
             output = KerasTensor(self.batch_shape, dtype=self._dtype, name=self.name)
         Node(self, (), {}, output)
+
+    @staticmethod
+    def _check_tensor(
+        tensor: Any, shape: Any, batch_size: Any, batch_shape: Any, dtype: Any, sparse: Any,
+        ragged: Any,
+    ) -> None:  # fmt: skip
+        """Raise a `ValueError` where other arguments contradict `input_tensor`."""
+        if not isinstance(tensor, KerasTensor):
+            raise ValueError(
+                f"InputLayer: Argument `input_tensor` must be a KerasTensor. Got {tensor!r}."
+            )
+        own_size = tensor.shape[0] if tensor.shape else None
+        for argument, given, own in (
+            ("batch_size", batch_size, own_size),
+            ("shape", None if shape is None else tuple(shape), tensor.shape[1:]),
+            ("batch_shape", None if batch_shape is None else tuple(batch_shape), tensor.shape),
+            ("dtype", None if dtype is None else dtypes.standardize_dtype(dtype), tensor.dtype),
+            ("sparse", sparse, tensor.sparse),
+            ("ragged", ragged, tensor.ragged),
+        ):
+            if given is not None and given != own:
+                raise ValueError(
+                    "InputLayer: together with `input_tensor` you cannot provide an incompatible "
+                    f"`{argument}`: the tensor has {own!r}, got {given!r}."
+                )
 
     @property
     def dtype(self) -> str:
@@ -103,9 +150,8 @@ class InputLayer(Layer):
         """Number of rows, or None."""
         return self.batch_shape[0]
 
-    def call(self) -> Any:
+    def call(self) -> None:
         """An input has nothing to compute."""
-        raise NotImplementedError("InputLayer cannot be called.")
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -158,7 +204,7 @@ def Input(
     return layer.output
 
 
-class Dense(Layer):
+class Dense(QuantizedKernel):
     """Multiply the last axis by a matrix, add a bias, apply an activation.
 
     outputs = activation(inputs @ kernel + bias)
@@ -171,12 +217,15 @@ class Dense(Layer):
         kernel_regularizer, bias_regularizer: penalties added to the loss.
         activity_regularizer: penalty of the output.
         kernel_constraint, bias_constraint: applied after each update.
+        lora_rank, lora_alpha: as for `enable_lora`, which `build` then calls; None for none.
+        quantization_config: settings of the quantization that the dtype policy asks for; the
+            mode's own when None.
 
     Input shape: `(batch, ..., features)`. Output shape: `(batch, ..., units)`.
     Weights: kernel (features, units), glorot uniform; bias (units,), zeros.
     """
 
-    constraints = {"units": Integer(min=1), "use_bias": Boolean()}
+    constraints = {"use_bias": Boolean()}
 
     def __init__(
         self,
@@ -190,10 +239,17 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units, self.use_bias = self.validated(units=units, use_bias=use_bias)
+        self._init_lora(lora_rank, lora_alpha)
+        self._init_quantization(quantization_config)
+        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+            raise ValueError(f"Dense: units must be a positive integer. Got {units!r}.")
+        self.units, self.use_bias = int(units), self.validated(use_bias=use_bias)
         self.activation = self.resolved(activations.get, activation)
         self.kernel_initializer = self.resolved(initializers.get, kernel_initializer)
         self.bias_initializer = self.resolved(initializers.get, bias_initializer)
@@ -203,18 +259,19 @@ class Dense(Layer):
         self.bias_constraint = self.resolved(weight_constraints.get, bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
-        self.kernel: Any = None
         self.bias: Any = None
 
     def build(self, input_shape: Any) -> None:
         features = input_shape[-1]
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(features, self.units),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        shape = (features, self.units)
+        if self._built_quantized(shape):
+            self._kernel = self.add_weight(
+                name="kernel",
+                shape=shape,
+                initializer=self.kernel_initializer,
+                regularizer=self.kernel_regularizer,
+                constraint=self.kernel_constraint,
+            )
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
@@ -224,13 +281,16 @@ class Dense(Layer):
                 constraint=self.bias_constraint,
             )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         del training
-        operands = [self._as_float(inputs), self.kernel.value]
+        operands = [self._as_float(inputs), tracing.convert(self.kernel)]
         if self.bias is not None:
             operands.append(self.bias.value)
-        return self.activation(tracing.apply("dense", *operands))
+        outputs = tracing.apply("dense", *operands)
+        return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*tuple(input_shape)[:-1], self.units)
@@ -247,6 +307,7 @@ class Dense(Layer):
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": weight_constraints.serialize(self.kernel_constraint),
             "bias_constraint": weight_constraints.serialize(self.bias_constraint),
+            **self._quantization_config(),
         }
 
 
@@ -270,101 +331,6 @@ class Activation(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
-
-
-class Embedding(Layer):
-    """Look up one row of a table for each integer.
-
-    Args:
-        input_dim: number of rows; inputs must lie in [0, input_dim).
-        output_dim: length of a row.
-        embeddings_initializer: first values.
-        embeddings_regularizer: penalty added to the loss.
-        embeddings_constraint: applied after each update.
-        mask_zero: whether 0 means "no value here"; the output then carries a mask.
-        weights: table to start from, an array or a list that holds one.
-
-    Input shape: `(batch, ...)` of integers. Output shape: `(batch, ..., output_dim)`.
-    Weights: embeddings (input_dim, output_dim), uniform in [-0.05, 0.05].
-    Raises: ValueError, naming the id, when an id is out of range.
-    """
-
-    constraints = {
-        "input_dim": Integer(min=1),
-        "output_dim": Integer(min=1),
-        "mask_zero": Boolean(),
-    }
-
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
-        embeddings_constraint: Any = None,
-        mask_zero: bool = False,
-        weights: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        if kwargs.pop("input_length", None) is not None:
-            warnings.warn(
-                "Embedding: the argument `input_length` is deprecated and has no effect. "
-                "Remove it.",
-                stacklevel=stack_level_of_user(),
-            )
-        super().__init__(**kwargs)
-        self.input_dim, self.output_dim, self.mask_zero = self.validated(
-            input_dim=input_dim, output_dim=output_dim, mask_zero=mask_zero
-        )
-        self.embeddings_initializer = self.resolved(initializers.get, embeddings_initializer)
-        self.embeddings_regularizer = self.resolved(regularizers.get, embeddings_regularizer)
-        self.embeddings_constraint = self.resolved(weight_constraints.get, embeddings_constraint)
-        self.supports_masking = self.mask_zero
-        self.autocast = False
-        self.embeddings: Any = None
-        if weights is not None:
-            self.build(None)
-            self.set_weights(weights if isinstance(weights, (list, tuple)) else [weights])
-
-    @property
-    def input_dtype(self) -> str:
-        """Dtype of the ids."""
-        return "int32"
-
-    def build(self, input_shape: Any = None) -> None:
-        del input_shape
-        if self.embeddings is not None:
-            return
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-        )
-
-    def call(self, inputs: Any) -> Any:
-        ids = inputs if inputs.dtype in ("int32", "int64") else ops.cast(inputs, "int32")
-        return tracing.apply("embedding", self.embeddings.value, ids)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        del previous_mask
-        return ops.not_equal(inputs, 0) if self.mask_zero else None
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*tuple(input_shape), self.output_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
-            "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
-            "embeddings_regularizer": regularizers.serialize(self.embeddings_regularizer),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "embeddings_constraint": weight_constraints.serialize(self.embeddings_constraint),
-            "mask_zero": self.mask_zero,
-        }
 
 
 class Lambda(Layer):
@@ -402,13 +368,14 @@ class Lambda(Layer):
         wanted = {name: value for name, value in context.items() if name in self._accepted}
         return self.function(inputs, **{**wanted, **self.arguments})
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         if self._output_shape is None:
             return self._infer(args, kwargs)
-        shape = self.compute_output_shape(args[0].shape)
+        inputs = args[0] if args else next(iter(kwargs.values()))
+        shape = self.compute_output_shape(structure.map_structure(lambda x: x.shape, inputs))
         return KerasTensor(shape, dtype=self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -417,7 +384,8 @@ class Lambda(Layer):
             return tuple(spec.shape)
         if callable(self._output_shape):
             return tuple(self._output_shape(input_shape))
-        return (input_shape[0], *self._output_shape)
+        batch = structure.flatten(input_shape)[0]  # of the first input, if there are several
+        return (batch, *self._output_shape)
 
     def get_config(self) -> dict[str, Any]:
         shape = self._output_shape
@@ -439,11 +407,35 @@ class Lambda(Layer):
         )
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Lambda:
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+        safe_mode: bool | None = None,
+    ) -> Lambda:
+        """Make the layer of its config.
+
+        Args:
+            config: what `get_config` returned.
+            custom_objects: functions by name, for those that the config only names.
+            safe_mode: whether to refuse a config that carries Python code; by default as the
+                loading around it does, and yes outside of any.
+
+        Raises:
+            ValueError: for code where it is refused.
+        """
         config = dict(config)
         for key in ("function", "output_shape", "mask", "arguments"):
-            if isinstance(config.get(key), dict):
-                config[key] = serialization._deserialize(config[key])
+            if not isinstance(config.get(key), dict):
+                continue
+            try:
+                config[key] = serialization.deserialize_keras_object(
+                    config[key],
+                    custom_objects=custom_objects,
+                    safe_mode=safe_mode is not False,
+                )
+            except ValueError as error:
+                raise ValueError(f"Lambda: {error}") from None
         return cls(**config)
 
 
@@ -464,8 +456,8 @@ class Masking(Layer):
         self.supports_masking = True
         self.built = is_default_build(type(self).build)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        del previous_mask
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        del mask
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 
     def call(self, inputs: Any) -> Any:

@@ -42,10 +42,7 @@ class Dot(Merge):
 
     def _check_count(self, inputs: Any) -> None:
         super()._check_count(inputs)
-        if len(inputs) != 2:
-            raise ValueError(
-                f"{self.name} (Dot): should be called on exactly 2 inputs. Got {len(inputs)}."
-            )
+        self._check_pair(inputs)
 
     def _summed_axes(self, shapes: list[tuple[int | None, ...]]) -> tuple[int, int]:
         """Return the axes to sum over, counted from the front; their sizes must agree."""
@@ -90,7 +87,7 @@ class Dot(Merge):
         kept = (*a[1:first], *a[first + 1 :], *b[1:second], *b[second + 1 :])
         return (a[0], *(kept or (1,)))
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from lamina import activations, initializers, ops, regularizers
 from lamina import constraints as weight_constraints
-from lamina.layers.base import Layer
+from lamina.layers.quantization.einsum_layout import EinsumAxes
+from lamina.layers.quantization.kernel import QuantizedKernel
+from lamina.tensor import Tensor
 from lamina.validation import Either, Integer, Sizes, Text
 
 Shape = tuple["int | None", ...]
@@ -61,7 +63,7 @@ class _Equation(NamedTuple):
             rest = input_shape[len(self.inputs) :]
             full = (input_shape[0], *output_shape, *rest)
             input_sizes = dict(zip(self.inputs, input_shape, strict=False))
-        if len(full) != len(self.outputs) + elided:
+        if len(full) < len(self.outputs) + elided:  # further sizes have no letter and no effect
             raise ValueError(
                 f"EinsumDense: output_shape {output_shape} does not have the axes "
                 f"{self.outputs[0 if self.left else 1 :]!r} of the equation."
@@ -113,7 +115,7 @@ class _Equation(NamedTuple):
         return own if self.left else (*own, *(1 for _ in range(elided)))
 
 
-class EinsumDense(Layer):
+class EinsumDense(QuantizedKernel):
     """Multiply by a kernel along the axes that an equation names; add a bias, activate.
 
     outputs = activation(einsum(equation, inputs, kernel) + bias)
@@ -128,10 +130,13 @@ class EinsumDense(Layer):
         kernel_initializer, bias_initializer: first values.
         kernel_regularizer, bias_regularizer: penalties added to the loss.
         kernel_constraint, bias_constraint: applied after each update.
-        lora_rank, lora_alpha, gptq_unpacked_column_size, quantization_config: must be None; kept
-            for compatibility.
+        lora_rank, lora_alpha: as for `enable_lora`, which `build` then calls; None for none.
+        gptq_unpacked_column_size: kept for compatibility; follows from the shapes.
+        quantization_config: settings of the quantization that the dtype policy asks for; the
+            mode's own when None.
     """
 
+    _zero_point_name = "zero_point"
     constraints = {
         "equation": Text(),
         "output_shape": Either(Integer(min=1), Sizes(None)),
@@ -150,22 +155,16 @@ class EinsumDense(Layer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        lora_rank: Any = None,
-        lora_alpha: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         gptq_unpacked_column_size: Any = None,
         quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refused = {
-            "lora_rank": lora_rank,
-            "lora_alpha": lora_alpha,
-            "gptq_unpacked_column_size": gptq_unpacked_column_size,
-            "quantization_config": quantization_config,
-        }
-        for argument, value in refused.items():
-            if value is not None:
-                raise ValueError(f"EinsumDense: {argument} must be None. Got {value!r}.")
+        del gptq_unpacked_column_size
+        self._init_lora(lora_rank, lora_alpha)
+        self._init_quantization(quantization_config)
         self.equation, output_shape, self.bias_axes = self.validated(
             equation=equation, output_shape=output_shape, bias_axes=bias_axes
         )
@@ -179,8 +178,19 @@ class EinsumDense(Layer):
         self.bias_regularizer = self.resolved(regularizers.get, bias_regularizer)
         self.kernel_constraint = self.resolved(weight_constraints.get, kernel_constraint)
         self.bias_constraint = self.resolved(weight_constraints.get, bias_constraint)
-        self.kernel: Any = None
         self.bias: Any = None
+        self._axes: EinsumAxes | None = None
+
+    def _first_kernel(self) -> Any:
+        """Return the kernel's initializer, told which axes are the kernel's inputs and outputs."""
+        first = self.kernel_initializer
+        if not isinstance(first, initializers.VarianceScaling) or first.input_axes is not None:
+            return first
+        axes = _Equation.parse(self.equation)
+        return first.with_axes(
+            [i for i, c in enumerate(axes.kernel) if c in axes.inputs and c not in axes.outputs],
+            [i for i, c in enumerate(axes.kernel) if c in axes.outputs and c not in axes.inputs],
+        )
 
     def _shapes(self, input_shape: Any) -> tuple[Shape, Shape | None, Shape]:
         return _Equation.parse(self.equation).shapes(
@@ -189,13 +199,15 @@ class EinsumDense(Layer):
 
     def build(self, input_shape: Any) -> None:
         kernel_shape, bias_shape, _ = self._shapes(input_shape)
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel_shape,
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self._axes = EinsumAxes.of(self.equation, len(input_shape))
+        if self._built_quantized(kernel_shape):
+            self._kernel = self.add_weight(
+                name="kernel",
+                shape=kernel_shape,
+                initializer=self._first_kernel(),
+                regularizer=self.kernel_regularizer,
+                constraint=self.kernel_constraint,
+            )
         if bias_shape is not None:
             self.bias = self.add_weight(
                 name="bias",
@@ -205,12 +217,64 @@ class EinsumDense(Layer):
                 constraint=self.bias_constraint,
             )
 
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         del training
-        outputs = ops.einsum(self.equation, self._as_float(inputs), self.kernel.value)
-        if self.bias is not None:
-            outputs = outputs + self.bias.value
-        return self.activation(outputs)
+        kernel = ops.convert_to_tensor(self.kernel)
+        return self._activated(self._product(self._as_float(inputs), kernel))
+
+    # What quantized kernels ask (layers/quantization/kernel_layout.py).
+
+    def _product(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        return ops.einsum(self.equation, inputs, kernel)
+
+    @property
+    def _built_axes(self) -> EinsumAxes:
+        if self._axes is None:
+            raise ValueError(f"{self.name} (EinsumDense): the layer is not built yet.")
+        return self._axes
+
+    @property
+    def _kernel_reduced_axes(self) -> tuple[int, ...]:
+        return self._built_axes.summed_in_kernel
+
+    def _input_reduced_axes(self, rank: int) -> tuple[int, ...]:
+        return EinsumAxes.of(self.equation, rank).summed_in_inputs
+
+    def _summed_input_axes(self, rank: int) -> tuple[int, ...]:
+        axes = EinsumAxes.of(self.equation, rank)
+        return tuple(axes.inputs.index(axes.kernel[i]) for i in axes.summed_in_kernel)
+
+    def _scale_shape(self, kernel_shape: Any) -> tuple[int, ...]:
+        axes = self._built_axes
+        sizes = dict(zip(axes.kernel, kernel_shape, strict=True))
+        return tuple(sizes.get(letter, 1) for letter in axes.outputs)
+
+    def _block_size_for(self, config: Any) -> int | None:
+        size = super()._block_size_for(config)
+        return None if size == -1 else size
+
+    @property
+    def _int4_unpacked_column_size(self) -> int:
+        """The outputs of the kernel as a matrix, before two of them were put into a byte."""
+        return self._orig_output_dim
+
+    @property
+    def gptq_unpacked_column_size(self) -> int | None:
+        """The outputs of the kernel as a matrix, when it was quantized by GPTQ."""
+        return self._quantized_columns if self.quantization_mode == "gptq" else None
+
+    def _scale_in_outputs(self, scale: Tensor) -> Tensor:
+        return self._built_axes.in_outputs(scale, self._built_axes.kernel)
+
+    def _scale_in_kernel(self, scale: Tensor) -> Tensor:
+        return self._built_axes.in_kernel(scale)
+
+    def _inputs_scale_in_outputs(self, scale: Tensor) -> Tensor:
+        axes = EinsumAxes.of(self.equation, len(scale.shape))
+        return axes.in_outputs(scale, axes.inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self._shapes(input_shape)[2]
@@ -229,5 +293,10 @@ class EinsumDense(Layer):
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": weight_constraints.serialize(self.kernel_constraint),
             "bias_constraint": weight_constraints.serialize(self.bias_constraint),
-            "quantization_config": None,
+            **self._quantization_config(),
+            **self._column_config(),
         }
+
+    def _column_config(self) -> dict[str, Any]:
+        columns = self.gptq_unpacked_column_size if self.built else None
+        return {} if columns is None else {"gptq_unpacked_column_size": columns}

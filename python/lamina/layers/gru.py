@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import activations, ops, tracing
-from lamina.layers.rnn import CELL_CONSTRAINTS, RNN, EngineRNN, RecurrentCell, cell_of_layer
+from lamina.layers.built_in_rnn import cell_of_layer
+from lamina.layers.engine_rnn import EngineRNN
+from lamina.layers.recurrent_cell import CELL_CONSTRAINTS, RecurrentCell
+from lamina.layers.rnn import RNN
 from lamina.validation import Boolean, Either, OneOf
 
 
@@ -36,7 +39,6 @@ class GRUCell(RecurrentCell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("implementation", None)
         super().__init__(
             units,
             activation,
@@ -81,35 +83,33 @@ class GRUCell(RecurrentCell):
             return self.bias.value
         return ops.zeros(self._bias_shape, dtype=self.compute_dtype)
 
-    def recurrent_mask(self, state: Any, training: bool) -> Any:
-        """Return the dropout masks (3, batch, units) of the state, one for each gate, or None."""
-        if not training or self.recurrent_dropout == 0:
-            return None
-        return super().recurrent_mask(ops.stack([state] * self.gates, axis=0), training)
-
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         state = states[0] if isinstance(states, (list, tuple)) else states
-        mask = self.input_mask(inputs, training)
-        if mask is not None:
-            inputs = inputs * mask
-        from_inputs = ops.matmul(inputs, self.kernel.value)
         bias = self.bias_value
-        x_update, x_reset, x_candidate = ops.split(
-            from_inputs + (bias[0] if self.reset_after else bias), 3, axis=-1
-        )
-        masks = self.recurrent_mask(state, training)
-        kernels = ops.split(self.recurrent_kernel.value, 3, axis=-1)
-        biases = ops.split(bias[1], 3) if self.reset_after else (0.0, 0.0, 0.0)
-
-        def product(gate: int, entering: Any) -> Any:
-            dropped = entering if masks is None else entering * masks[gate]
-            return ops.matmul(dropped, kernels[gate]) + biases[gate]
-
-        update = self.recurrent_activation(x_update + product(0, state))
-        reset = self.recurrent_activation(x_reset + product(1, state))
-        inner = reset * product(2, state) if self.reset_after else product(2, reset * state)
+        from_inputs = self.input_products(inputs, training)
+        from_inputs = from_inputs + (bias[0] if self.reset_after else bias)
+        x_update, x_reset, x_candidate = ops.split(from_inputs, 3, axis=-1)
+        if self.reset_after:
+            from_state = self.state_products(state, training) + bias[1]
+            h_update, h_reset, h_candidate = ops.split(from_state, 3, axis=-1)
+        else:
+            entering = self._entering(state, training)
+            kernels = ops.split(self.recurrent_kernel.value, 3, axis=-1)
+            h_update = ops.matmul(entering[0], kernels[0])
+            h_reset = ops.matmul(entering[1], kernels[1])
+        update = self.recurrent_activation(x_update + h_update)
+        reset = self.recurrent_activation(x_reset + h_reset)
+        if self.reset_after:
+            inner = reset * h_candidate
+        else:
+            inner = ops.matmul(reset * entering[2], kernels[2])
         state = update * state + (1.0 - update) * self.activation(x_candidate + inner)
         return state, [state] if isinstance(states, (list, tuple)) else state
+
+    def _entering(self, state: Any, training: bool) -> list[Any]:
+        """Return what dropout leaves of the state for each gate."""
+        masks = self.recurrent_masks(state, training)
+        return [state] * self.gates if masks is None else [state * mask for mask in masks]
 
     def cell_config(self) -> dict[str, Any]:
         return {
@@ -135,7 +135,7 @@ class GRU(EngineRNN):
         activity_regularizer: penalty of the output.
         kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
         dropout: probability of dropping an input feature (one mask for all steps).
-        recurrent_dropout: the same for the state (a mask for each gate).
+        recurrent_dropout: the same for the state; every gate then has masks of its own.
         seed: integer for repeatable dropout.
         return_sequences, return_state, go_backwards, stateful, unroll: as in `RNN`.
         reset_after: whether r multiplies the recurrent product, as above, or the state before
@@ -181,7 +181,6 @@ class GRU(EngineRNN):
         use_cudnn: Any = "auto",
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("implementation", None)
         cell = cell_of_layer(
             type(self),
             GRUCell,
@@ -202,6 +201,7 @@ class GRU(EngineRNN):
             recurrent_dropout=recurrent_dropout,
             reset_after=reset_after,
             seed=seed,
+            implementation=kwargs.pop("implementation", 2),
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="gru_cell",

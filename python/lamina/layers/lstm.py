@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import activations, ops, tracing
-from lamina.layers.rnn import CELL_CONSTRAINTS, RNN, EngineRNN, RecurrentCell, cell_of_layer
+from lamina.layers.built_in_rnn import cell_of_layer
+from lamina.layers.engine_rnn import EngineRNN
+from lamina.layers.recurrent_cell import CELL_CONSTRAINTS, RecurrentCell
+from lamina.layers.rnn import RNN
 from lamina.validation import Boolean, Either, OneOf
 
 _CONSTRAINTS = {**CELL_CONSTRAINTS, "unit_forget_bias": Boolean()}
@@ -39,7 +42,6 @@ class LSTMCell(RecurrentCell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("implementation", None)
         super().__init__(
             units,
             activation,
@@ -66,20 +68,14 @@ class LSTMCell(RecurrentCell):
     def _initializer(self, role: str) -> Any:
         if role != "bias" or not self.unit_forget_bias:
             return super()._initializer(role)
-
-        def with_open_forget_gate(shape: Any, dtype: Any = None, **_: Any) -> Any:
-            """The chosen values, but ones for the forget gate: memory is kept at first."""
-            units = self.units
-            first = self.bias_initializer((units,), dtype=dtype)
-            rest = self.bias_initializer((2 * units,), dtype=dtype)
-            return ops.concatenate([first, ops.ones((units,), dtype=dtype), rest], axis=0)
-
-        return with_open_forget_gate
+        return self.bias_with_open_forget_gate
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         hidden, carry = states
-        from_inputs, from_state = self.gate_inputs(inputs, hidden, training)
-        i, f, c, o = ops.split(from_inputs + from_state, 4, axis=-1)
+        total = self.input_products(inputs, training) + self.state_products(hidden, training)
+        if self.bias is not None:
+            total = total + self.bias.value
+        i, f, c, o = ops.split(total, 4, axis=-1)
         input_gate = self.recurrent_activation(i)
         forget_gate = self.recurrent_activation(f)
         carry = forget_gate * carry + input_gate * self.activation(c)
@@ -111,7 +107,7 @@ class LSTM(EngineRNN):
         activity_regularizer: penalty of the output.
         kernel_constraint, recurrent_constraint, bias_constraint: applied after each update.
         dropout: probability of dropping an input feature (one mask for all steps).
-        recurrent_dropout: the same for the state.
+        recurrent_dropout: the same for the state; every gate then has masks of its own.
         seed: integer for repeatable dropout.
         return_sequences, return_state, go_backwards, stateful, unroll: as in `RNN`.
         use_cudnn: accepted for compatibility.
@@ -155,7 +151,6 @@ class LSTM(EngineRNN):
         use_cudnn: Any = "auto",
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("implementation", None)
         cell = cell_of_layer(
             type(self),
             LSTMCell,
@@ -176,6 +171,7 @@ class LSTM(EngineRNN):
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             seed=seed,
+            implementation=kwargs.pop("implementation", 2),
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="lstm_cell",
@@ -190,7 +186,7 @@ class LSTM(EngineRNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.validated(use_cudnn=use_cudnn)
+        self.use_cudnn = self.validated(use_cudnn=use_cudnn)
 
     def _engine_activations(self) -> dict[str, Any]:
         return {

@@ -29,13 +29,27 @@ class MaskPassing:
                         continue
                     kwargs[mask_argument] = masks
 
-    def _pass_mask(self, inputs: Any, outputs: Any) -> None:
+    @staticmethod
+    def _masks_of(
+        call: CallSignature, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The masks of the first argument: given by the caller, else carried by it."""
+        name = call.first_mask
+        if name is not None:
+            explicit = kwargs.get(name)
+            if explicit is None and len(args) > call.first_mask_position:
+                explicit = args[call.first_mask_position]
+            if explicit is not None:
+                return explicit
+        if isinstance(inputs, Tensor):
+            return inputs.mask
+        return structure.map_structure(mask_of, inputs)
+
+    def _pass_mask(self, inputs: Any, masks: Any, outputs: Any) -> None:
         """Set the mask of the outputs from the masks of the first argument."""
         if type(self).compute_mask is MaskPassing.compute_mask:
-            leaves = (inputs,) if isinstance(inputs, Tensor) else structure.iterate(inputs)
-            if all(mask_of(leaf) is None for leaf in leaves):
+            if masks is None or all(mask is None for mask in structure.iterate(masks)):
                 return
-        masks = structure.map_structure(mask_of, inputs)
         if not self.supports_masking:
             if any(mask is not None for mask in structure.iterate(masks)):
                 warnings.warn(

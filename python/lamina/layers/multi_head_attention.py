@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import string
 from typing import Any
 
-from lamina import constraints as weight_constraints
-from lamina import initializers, ops, random, regularizers
-from lamina.layers.attention import band_mask, both, causal_mask
-from lamina.layers.base import Layer
+from lamina import random
 from lamina.layers.einsum_dense import EinsumDense
+from lamina.layers.heads_attention import HeadsAttention
 from lamina.tensor import KerasTensor
-from lamina.validation import Boolean, Either, Integer, Real, Sizes
-
-_MASKED = -1e9  # the score of a pair that must not count
+from lamina.validation import Boolean, Either, Integer, Real, Sizes, check_argument
 
 
-class MultiHeadAttention(Layer):
+class MultiHeadAttention(HeadsAttention):
     """Several attentions side by side, each on its own projections.
 
     share = softmax(query_h @ transpose(key_h) / sqrt(key_dim)) for each head h
@@ -34,6 +29,7 @@ class MultiHeadAttention(Layer):
             features when None.
         sliding_window: a step sees only those less than this far away; all when None.
         flash_attention: True forbids dropout and scores, as in Keras; the result is the same.
+            Without them no scores of the whole batch are kept in any case.
         kernel_initializer, bias_initializer: first values.
         kernel_regularizer, bias_regularizer: penalties added to the loss.
         activity_regularizer: penalty of the output.
@@ -84,34 +80,40 @@ class MultiHeadAttention(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.num_heads, self.key_dim, value_dim, self.dropout, self.use_bias = self.validated(
-            num_heads=num_heads,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-        )
-        output_shape, self._sliding_window, self.use_gate, self.seed = self.validated(
-            output_shape=output_shape,
-            sliding_window=sliding_window,
-            use_gate=use_gate,
-            seed=seed,
-        )
-        self._flash_attention = self.validated(flash_attention=flash_attention)
-        if self._flash_attention and self.dropout > 0:
-            raise ValueError(
-                f"{type(self).__name__}: flash_attention=True needs dropout=0. "
-                f"Got dropout={self.dropout}."
+        self.num_heads = self._checked_size("num_heads", num_heads)
+        self.key_dim = self._checked_size("key_dim", key_dim)
+        self.value_dim = self._checked_size("value_dim", value_dim) or self.key_dim
+        self.dropout, self.use_bias, self._sliding_window, self.use_gate, self.seed = (
+            self.validated(
+                dropout=dropout,
+                use_bias=use_bias,
+                sliding_window=sliding_window,
+                use_gate=use_gate,
+                seed=seed,
             )
-        self.value_dim = value_dim or key_dim
+        )
+        if isinstance(output_shape, float):
+            raise ValueError(
+                f"{type(self).__name__}: Invalid `output_shape`: sizes are integers. "
+                f"Got {output_shape!r}."
+            )
+        output_shape = check_argument(
+            f"{type(self).__name__}: Invalid `output_shape`",
+            "output_shape",
+            output_shape,
+            self.constraints["output_shape"],
+        )
+        self._take_flash_attention(flash_attention)
         self._output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
         self._attention_axes = self._checked_axes(attention_axes)
-        self.kernel_initializer = self.resolved(initializers.get, kernel_initializer)
-        self.bias_initializer = self.resolved(initializers.get, bias_initializer)
-        self.kernel_regularizer = self.resolved(regularizers.get, kernel_regularizer)
-        self.bias_regularizer = self.resolved(regularizers.get, bias_regularizer)
-        self.kernel_constraint = self.resolved(weight_constraints.get, kernel_constraint)
-        self.bias_constraint = self.resolved(weight_constraints.get, bias_constraint)
+        self._take_weight_settings(
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
         self.seed_generator = random.SeedGenerator(seed) if self.dropout > 0 else None
         self.supports_masking = True
 
@@ -126,6 +128,15 @@ class MultiHeadAttention(Layer):
             f"{type(self).__name__}: attention_axes must be an integer, a list of integers or "
             f"None. Got {axes!r}."
         )
+
+    @property
+    def attention_axes(self) -> tuple[int, ...] | None:
+        """Axes that attention runs over; None until the inputs say how many there are."""
+        return self._attention_axes
+
+    @property
+    def _scale(self) -> float:
+        return self.key_dim**-0.5
 
     # Weights
 
@@ -146,7 +157,9 @@ class MultiHeadAttention(Layer):
         self._query_dense = self._projection("query", query_shape, self.key_dim)
         self._key_dense = self._projection("key", key_shape, self.key_dim)
         if self.use_gate:
-            self._gate_dense = self._projection("gate", query_shape, self.value_dim)
+            self._gate_dense = self._projection(
+                "gate", query_shape, self.value_dim, activation="sigmoid"
+            )
         self._value_dense = self._projection("value", value_shape, self.value_dim)
         self._output_dense = self._output_projection(query_shape)
 
@@ -157,7 +170,9 @@ class MultiHeadAttention(Layer):
                 f"axes but the last. Got shapes {value_shape} and {key_shape}."
             )
 
-    def _projection(self, name: str, shape: Any, size: int) -> EinsumDense:
+    def _projection(
+        self, name: str, shape: Any, size: int, activation: str | None = None
+    ) -> EinsumDense:
         """Project the features to all heads: (..., dim) to (..., heads, size)."""
         free = string.ascii_lowercase[: len(shape) - 1]
         dim, head, feature = list(string.ascii_lowercase[len(shape) - 1 : len(shape) + 2])
@@ -167,6 +182,7 @@ class MultiHeadAttention(Layer):
             (*(None for _ in free[1:]), self.num_heads, size),
             head + feature,
             shape,
+            activation,
         )
 
     def _output_projection(self, query_shape: Any) -> EinsumDense:
@@ -183,34 +199,6 @@ class MultiHeadAttention(Layer):
             outputs,
             (*tuple(query_shape)[:-1], self.num_heads, self.value_dim),
         )
-
-    def _dense(
-        self, name: str, equation: str, output_shape: Any, bias_axes: str, input_shape: Any
-    ) -> EinsumDense:
-        def fresh(initializer: Any) -> Any:
-            """A copy, so that each projection draws values of its own."""
-            if not hasattr(initializer, "get_config"):
-                return initializer
-            return type(initializer).from_config(initializer.get_config())
-
-        dense = EinsumDense(
-            equation,
-            output_shape=output_shape,
-            bias_axes=bias_axes if self.use_bias else None,
-            kernel_initializer=fresh(self.kernel_initializer),
-            bias_initializer=fresh(self.bias_initializer),
-            kernel_regularizer=self.kernel_regularizer,
-            bias_regularizer=self.bias_regularizer,
-            kernel_constraint=self.kernel_constraint,
-            bias_constraint=self.bias_constraint,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        dense.supports_masking = True  # the masks of steps act on the scores
-        dense.build(tuple(input_shape))
-        return dense
-
-    # Calling
 
     # The names under which files hold the projections.
 
@@ -234,6 +222,8 @@ class MultiHeadAttention(Layer):
         """Projection of the outputs."""
         return self._output_dense
 
+    # Calling
+
     def call(
         self,
         query: Any,
@@ -247,55 +237,26 @@ class MultiHeadAttention(Layer):
         training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
-        del query_mask  # travels on with the output
-        if self._flash_attention and return_attention_scores:
-            raise ValueError(
-                f"{self.name} ({type(self).__name__}): attention scores need flash_attention=False."
-            )
         key = value if key is None else key
         self._check_shapes(tuple(value.shape), tuple(key.shape))
-        heads = _Axes(len(query.shape), self._attention_axes)
-        queries = heads.in_front(self._query_dense(query) * self.key_dim**-0.5)
-        keys = heads.in_front(self._key_dense(key))
-        values = heads.in_front(self._value_dense(value))
-        scores = ops.matmul(heads.merged(queries), ops.swapaxes(heads.merged(keys), -1, -2))
-        allowed = self._allowed(scores, value_mask, key_mask, use_causal_mask)
-        if attention_mask is not None:
-            allowed = both(allowed, heads.fit_mask(attention_mask, scores))
-        shares = self._shares(scores, allowed)
-        dropped = shares
-        if training and self.seed_generator is not None:
-            dropped = random.dropout(shares, rate=self.dropout, seed=self.seed_generator)
-        outputs = ops.matmul(dropped, heads.merged(values))
-        outputs = heads.back(outputs, queries)
+        outputs, shares = self._attended(
+            query,
+            value,
+            (self._query_dense(query), self._key_dense(key), self._value_dense(value)),
+            {
+                "query_mask": query_mask,
+                "value_mask": value_mask,
+                "key_mask": key_mask,
+                "attention_mask": attention_mask,
+            },
+            return_attention_scores,
+            training,
+            use_causal_mask,
+        )
         if self.use_gate:
-            outputs = outputs * ops.sigmoid(self._gate_dense(query))
+            outputs = outputs * self._gate_dense(query)
         outputs = self._output_dense(outputs)
-        if not return_attention_scores:
-            return outputs
-        return outputs, heads.split(shares, queries, keys)
-
-    def _allowed(self, scores: Any, value_mask: Any, key_mask: Any, use_causal_mask: bool) -> Any:
-        """Return where a query may see a key, broadcast to the scores; None: everywhere."""
-        allowed = None
-        for mask in (value_mask, key_mask):
-            if mask is not None:
-                steps = ops.cast(mask, "bool")
-                while steps.ndim < scores.ndim:
-                    steps = ops.expand_dims(steps, 1)
-                allowed = both(allowed, steps)
-        if use_causal_mask:
-            allowed = both(allowed, causal_mask(scores))
-        if self._sliding_window is not None:
-            allowed = both(allowed, band_mask(scores, self._sliding_window))
-        return allowed
-
-    @staticmethod
-    def _shares(scores: Any, allowed: Any) -> Any:
-        if allowed is None:
-            return ops.softmax(scores, axis=-1)
-        shares = ops.softmax(ops.where(allowed, scores, _MASKED), axis=-1)
-        return ops.where(allowed, shares, 0.0)
+        return (outputs, shares) if return_attention_scores else outputs
 
     def compute_output_spec(
         self,
@@ -344,76 +305,6 @@ class MultiHeadAttention(Layer):
             "output_shape": self._output_shape,
             "attention_axes": self._attention_axes,
             "sliding_window": self._sliding_window,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "kernel_constraint": weight_constraints.serialize(self.kernel_constraint),
-            "bias_constraint": weight_constraints.serialize(self.bias_constraint),
+            **self._weight_settings(),
             "seed": self.seed,
         }
-
-
-class _Axes:
-    """How the axes of projections (batch, ..., heads, size) become those of a matrix product.
-
-    The axes that attention runs over come last before the size, in the order given; with several
-    of them, one axis stands for all inside the product.
-    """
-
-    def __init__(self, rank: int, attention_axes: Any) -> None:
-        self.attention = tuple(attention_axes)
-        others = [axis for axis in range(rank - 1) if axis not in self.attention]
-        heads, size = rank - 1, rank
-        self.order = (*others, heads, *self.attention, size)
-        self.leading = len(others) + 1
-
-    def in_front(self, projected: Any) -> Any:
-        """Move the heads before the axes that attention runs over."""
-        return ops.transpose(projected, self.order)
-
-    def _sizes(self, tensor: Any) -> tuple[int | None, ...]:
-        return tuple(tensor.shape[self.leading : self.leading + len(self.attention)])
-
-    def merged(self, tensor: Any) -> Any:
-        """Make one axis of those that attention runs over."""
-        if len(self.attention) == 1:
-            return tensor
-        return _reshaped(tensor, (*tensor.shape[: self.leading], -1, tensor.shape[-1]))
-
-    def back(self, outputs: Any, queries: Any) -> Any:
-        """Undo `merged` and `in_front` for the means of the values."""
-        if len(self.attention) > 1:
-            leading = outputs.shape[: self.leading]
-            outputs = _reshaped(outputs, (*leading, *self._sizes(queries), outputs.shape[-1]))
-        places = [self.order.index(axis) for axis in range(len(self.order))]
-        return ops.transpose(outputs, places)
-
-    def split(self, shares: Any, queries: Any, keys: Any) -> Any:
-        """Undo `merged` for the shares."""
-        if len(self.attention) == 1:
-            return shares
-        leading = shares.shape[: self.leading]
-        return _reshaped(shares, (*leading, *self._sizes(queries), *self._sizes(keys)))
-
-    def fit_mask(self, mask: Any, scores: Any) -> Any:
-        """Give a mask (batch, ..., T..., S...) the axes of the scores."""
-        mask = ops.cast(mask, "bool")
-        count = len(self.attention)
-        if count > 1:
-            leading, sizes = mask.shape[: -2 * count], mask.shape[-2 * count :]
-            queries, keys = _product(sizes[:count]), _product(sizes[count:])
-            mask = _reshaped(mask, (*leading, queries, keys))
-        while mask.ndim < scores.ndim:
-            mask = ops.expand_dims(mask, -3)
-        return mask
-
-
-def _product(sizes: tuple[int | None, ...]) -> int | None:
-    return None if None in sizes else math.prod(size for size in sizes if size is not None)
-
-
-def _reshaped(tensor: Any, shape: tuple[int | None, ...]) -> Any:
-    """Reshape to sizes of which one may be unknown."""
-    return ops.reshape(tensor, tuple(-1 if size is None else size for size in shape))

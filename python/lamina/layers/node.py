@@ -77,6 +77,24 @@ def source_node(tensor: KerasTensor) -> Node:
     return operation._inbound_nodes[node_index]
 
 
+def get_source_inputs(tensor: Any) -> Any:
+    """Return the inputs that a symbolic tensor is computed from; anything else as it is."""
+    if not isinstance(tensor, KerasTensor) or tensor.history is None:
+        return tensor
+    found: dict[int, KerasTensor] = {}
+    seen: set[int] = set()
+    waiting = [tensor]
+    while waiting:
+        node = source_node(waiting.pop())
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.is_input:
+            found.update({id(output): output for output in node.output_tensors})
+        waiting.extend(reversed(node.input_tensors))
+    return list(found.values())
+
+
 def has_symbolic(*arguments: Any) -> bool:
     """Whether any leaf of the arguments is a symbolic tensor of the functional graph."""
     for value in arguments:  # a plain loop: every call of a layer comes through here
@@ -90,7 +108,92 @@ def has_symbolic(*arguments: Any) -> bool:
     return False
 
 
-class OpCall:
+class Operation:
+    """A computation that can stand in a functional model: what layers and op functions are.
+
+    A subclass computes in `call`. Where `compute_output_spec` is not written, it follows from
+    running `call` on shapes.
+
+    Args:
+        name: unique name; made from the class name when None.
+
+    Raises:
+        ValueError: if `name` is no string.
+
+    Source: https://keras.io/api/ `keras.Operation`.
+    """
+
+    _inbound_nodes: list[Node]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        operation = super().__new__(cls)
+        operation.__dict__["_init_arguments"] = (args, kwargs)
+        operation.__dict__["_inbound_nodes"] = []
+        return operation
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"{type(self).__name__}: name must be a string. Got {name!r}.")
+        self.name = names.auto_name(type(self).__name__) if name is None else name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute on tensors, or record the operation on symbolic ones."""
+        if has_symbolic(args, kwargs):
+            return self.symbolic_call(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs. To be written by the subclass."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not have a `call` method implemented."
+        )
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the operation on symbolic tensors."""
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return symbolic tensors with the shapes and dtypes of the outputs."""
+        return tracing.infer_outputs(self.call, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the constructor was called with, as plain values.
+
+        Raises:
+            NotImplementedError: if an argument has no plain form.
+        """
+        from lamina.layers.configuration import captured_arguments
+
+        return {**captured_arguments(self), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make an operation from `get_config()`."""
+        return cls(**config)
+
+    def _node_tensors(self, attribute: str) -> Any:
+        if not self._inbound_nodes:
+            raise AttributeError(
+                f"{type(self).__name__} {self.name!r} has never been called on symbolic tensors "
+                f"and thus has no defined {attribute.split('_')[0]}."
+            )
+        tensors = getattr(self._inbound_nodes[0], attribute)
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def input(self) -> Any:
+        """Symbolic input(s) of the first use in a functional model."""
+        return self._node_tensors("input_tensors")
+
+    @property
+    def output(self) -> Any:
+        """Symbolic output(s) of the first use in a functional model."""
+        return self._node_tensors("output_tensors")
+
+
+class OpCall(Operation):
     """One use of a function of `lamina.ops` on symbolic tensors, as an operation of a model.
 
     Args:
@@ -108,8 +211,7 @@ class OpCall:
         self.function = function
         self._settings = settings or {}
         self.type_name = "".join(part.capitalize() for part in function.__name__.split("_"))
-        self.name = names.auto_name(self.type_name) if name is None else name
-        self._inbound_nodes: list[Node] = []
+        super().__init__(names.auto_name(self.type_name) if name is None else name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         kwargs = {**self._settings, **kwargs}

@@ -10,7 +10,7 @@ from lamina.layers.axes import AXES, axis_positions
 from lamina.layers.base import Layer
 from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
-from lamina.validation import Boolean, Integer, Real
+from lamina.validation import Boolean, Integer, Real, check_argument
 
 AFFINE = {"epsilon": Real(0), "center": Boolean(), "scale": Boolean()}
 
@@ -68,8 +68,9 @@ class BaseNormalization(Layer):
         size = input_shape[position]
         if size is None:
             raise ValueError(
-                f"{self.name} ({type(self).__name__}): the size of axis {position} must be known. "
-                f"Got input shape {tuple(input_shape)}."
+                f"{self.name} ({type(self).__name__}): axis {position} of the input tensor should "
+                "have a defined dimension but the layer received an input with shape "
+                f"{tuple(input_shape)}."
             )
         return size
 
@@ -90,6 +91,14 @@ class BaseNormalization(Layer):
             "beta_constraint": weight_constraints.serialize(self.beta_constraint),
             "gamma_constraint": weight_constraints.serialize(self.gamma_constraint),
         }
+
+
+def _require_axes(owner: str, axis: Any) -> None:
+    if not isinstance(axis, (int, list, tuple)):
+        raise TypeError(
+            f"{owner}: Expected an int or a list/tuple of ints for the argument 'axis'. "
+            f"Got {axis!r}."
+        )
 
 
 class LayerNormalization(BaseNormalization):
@@ -127,6 +136,7 @@ class LayerNormalization(BaseNormalization):
     ) -> None:
         rms_scaling = kwargs.pop("rms_scaling", False)
         super().__init__(**kwargs)
+        _require_axes(type(self).__name__, axis)
         self.axis, self.rms_scaling = self.validated(axis=axis, rms_scaling=rms_scaling)
         self._take_affine(
             epsilon=epsilon,
@@ -200,7 +210,11 @@ class GroupNormalization(BaseNormalization):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.groups, self.axis = self.validated(groups=groups, axis=axis)
+        self.autocast = False  # large numbers would overflow as float16 before they are normalized
+        self.axis = self.validated(axis=axis)
+        self.groups = check_argument(
+            type(self).__name__, "argument `groups`", groups, self.constraints["groups"]
+        )
         if self.groups == 0:
             raise ValueError(
                 "GroupNormalization: argument `groups` must be at least 1, or -1 for one group "
@@ -231,28 +245,33 @@ class GroupNormalization(BaseNormalization):
             self.groups = channels
         if self.groups > channels:
             raise ValueError(
-                f"{self.name} (GroupNormalization): groups={self.groups} cannot be more than the "
+                f"{self.name} (GroupNormalization): {self.groups} groups cannot be more than the "
                 f"number of channels ({channels}). Input shape {tuple(input_shape)}."
             )
         if channels % self.groups:
             raise ValueError(
-                f"{self.name} (GroupNormalization): groups={self.groups} must divide the number "
-                f"of channels ({channels}). Input shape {tuple(input_shape)}."
+                f"{self.name} (GroupNormalization): groups={self.groups} times the channels of a "
+                f"group must be a multiple of the number of channels ({channels}): groups must "
+                f"divide it. Input shape {tuple(input_shape)}."
             )
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
         self._make_affine((channels,))
 
     def call(self, inputs: Any) -> Any:
-        x = self._as_float(inputs)
+        x = inputs
+        if x.dtype not in ("float32", "float64"):  # sums of squares would overflow
+            x = ops.cast(x, "float32")
         (position,) = axis_positions(self.axis, len(x.shape), self)
         centred = x - self._group_mean(x, position)
         variance = self._group_mean(ops.square(centred), position)
         sizes = [size if i == position else 1 for i, size in enumerate(x.shape)]
         factor = ops.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
-            factor = factor * ops.reshape(self.gamma, sizes)
+            factor = factor * ops.reshape(ops.cast(self.gamma, x.dtype), sizes)
         outputs = centred * factor
-        return outputs if self.beta is None else outputs + ops.reshape(self.beta, sizes)
+        if self.beta is not None:
+            outputs = outputs + ops.reshape(ops.cast(self.beta, x.dtype), sizes)
+        return ops.cast(outputs, self.compute_dtype)
 
     def _group_mean(self, x: Any, position: int) -> Any:
         """Return the mean over each row's group, repeated for the channels of the group.
@@ -287,6 +306,7 @@ class RMSNormalization(Layer):
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        _require_axes(type(self).__name__, axis)
         self.axis, self.epsilon = self.validated(axis=axis, epsilon=epsilon)
         self.scale: Any = None
 
@@ -322,6 +342,11 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(axis, (int, list, tuple)):
+            raise TypeError(
+                f"{type(self).__name__}: Invalid value for `axis` argument: expected an int or a "
+                f"list/tuple of ints. Got {axis!r}."
+            )
         self.axis = self.validated(axis=axis)
         self.supports_masking = True
         self.built = is_default_build(type(self).build)

@@ -4,11 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lamina import config, random, regularizers
 from lamina.layers.base import Layer
 from lamina.layers.building import is_default_build
 from lamina.layers.spec import InputSpec
-from lamina.validation import Integer, OneOf, Real, Sizes
+from lamina.validation import Constraint, Integer, OneOf, Real
+
+RATE_EXPLANATION = (
+    "Invalid value received for argument `rate`. Expected a float value between 0 and 1."
+)
+
+
+class NoiseShape(Constraint):
+    """The shape of a random mask: positive integers, and None for a size of the inputs."""
+
+    optional = True
+
+    def accept(self, value: Any) -> tuple[int | None, ...]:
+        if self.hint(value):
+            raise ValueError
+        return tuple(None if size is None else int(size) for size in value)
+
+    def describe(self) -> str:
+        return "a tuple of sizes (None where unknown)"
+
+    def hint(self, value: Any) -> str:
+        whole = (int, np.integer)
+        if not isinstance(value, (list, tuple)):
+            expected = "a tuple or list of integers"
+        elif not all(size is None or isinstance(size, whole) for size in value):
+            expected = "all elements to be integers or None"
+        elif not all(size is None or size > 0 for size in value):
+            expected = "all dimensions to be positive integers or None"
+        else:
+            return ""
+        return f" Invalid value received for argument `noise_shape`. Expected {expected}."
 
 
 class Dropout(Layer):
@@ -27,8 +59,9 @@ class Dropout(Layer):
     constraints = {
         "rate": Real(0, 1),
         "seed": Integer(optional=True),
-        "noise_shape": Sizes(None, optional=True),
+        "noise_shape": NoiseShape(),
     }
+    explanations = {"rate": RATE_EXPLANATION}
 
     def __init__(
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any
@@ -107,17 +140,10 @@ class SpatialDropout1D(BaseSpatialDropout):
         return (inputs.shape[0], 1, inputs.shape[2])
 
 
-class SpatialDropout2D(BaseSpatialDropout):
-    """Set whole channels of images to zero while training.
+class BaseImageDropout(BaseSpatialDropout):
+    """What dropout of the channels of images and volumes shares."""
 
-    Args:
-        rate: probability of dropping a channel, in [0, 1].
-        data_format: "channels_last" (batch, height, width, channels) or "channels_first".
-        seed: integer for repeatable masks.
-
-    Input and output shape: `(batch, height, width, channels)`.
-    """
-
+    rank = 2
     constraints = {
         **Dropout.constraints,
         "data_format": OneOf("channels_last", "channels_first", optional=True),
@@ -133,16 +159,42 @@ class SpatialDropout2D(BaseSpatialDropout):
     ) -> None:
         super().__init__(rate, seed, name, dtype)
         self.data_format = self.validated(data_format=data_format) or config.image_data_format()
-        self.input_spec = InputSpec(ndim=4)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _mask_shape(self, inputs: Any) -> Any:
-        shape = inputs.shape
+        ones, shape = (1,) * self.rank, inputs.shape
         if self.data_format == "channels_last":
-            return (shape[0], 1, 1, shape[3])
-        return (shape[0], shape[1], 1, 1)
+            return (shape[0], *ones, shape[-1])
+        return (shape[0], shape[1], *ones)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format}
+
+
+class SpatialDropout2D(BaseImageDropout):
+    """Set whole channels of images to zero while training.
+
+    Args:
+        rate: probability of dropping a channel, in [0, 1].
+        data_format: "channels_last" (batch, height, width, channels) or "channels_first".
+        seed: integer for repeatable masks.
+
+    Input and output shape: `(batch, height, width, channels)`.
+    """
+
+
+class SpatialDropout3D(BaseImageDropout):
+    """Set whole channels of volumes to zero while training.
+
+    Args:
+        rate: probability of dropping a channel, in [0, 1].
+        data_format: "channels_last" (batch, depth, height, width, channels) or "channels_first".
+        seed: integer for repeatable masks.
+
+    Input and output shape: `(batch, depth, height, width, channels)`.
+    """
+
+    rank = 3
 
 
 class GaussianNoise(Layer):
@@ -190,6 +242,7 @@ class GaussianDropout(Layer):
     """
 
     constraints = {"rate": Real(0, 1, closed="left"), "seed": Integer(optional=True)}
+    explanations = {"rate": RATE_EXPLANATION}
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -8,9 +8,10 @@ from typing import Any
 from lamina import config, ops
 from lamina.layers.base import Layer
 from lamina.layers.building import is_default_build
+from lamina.layers.repetitions import repetitions
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
-from lamina.validation import Integer, Integers, OneOf, Sizes
+from lamina.validation import Integer, OneOf, Sizes
 
 
 def _reshaped(inputs: Any, sizes: tuple[int | None, ...]) -> Any:
@@ -75,12 +76,23 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.target_shape = self.validated(target_shape=target_shape)
-        if self.target_shape.count(-1) > 1:
-            raise ValueError(
-                f"Reshape: target_shape must have at most one -1. Got {self.target_shape}."
-            )
+        self.target_shape = self._checked(target_shape)
         self.built = is_default_build(type(self).build)
+
+    def _checked(self, target_shape: Any) -> tuple[int, ...]:
+        try:
+            sizes = self.constraints["target_shape"].accept(target_shape)
+        except ValueError:
+            raise ValueError(
+                "Reshape: a size is a non-negative integer, and one of them may be -1, to be "
+                f"inferred. Got target_shape={target_shape!r}."
+            ) from None
+        if sizes.count(-1) > 1:
+            raise ValueError(
+                "Reshape: there can be at most one unknown dimension (-1). "
+                f"Got target_shape={target_shape!r}."
+            )
+        return tuple(sizes)
 
     def call(self, inputs: Any) -> Any:
         return _reshaped(inputs, self.compute_output_shape(inputs.shape)[1:])
@@ -122,7 +134,8 @@ class Permute(Layer):
         self.dims = self.validated(dims=dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"Permute: dims must be a permutation of 1 to {len(self.dims)}. Got {self.dims}."
+                f"Permute: every axis from 1 to {len(self.dims)} must come once. "
+                f"Invalid permutation dims={self.dims}."
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self.built = is_default_build(type(self).build)
@@ -153,7 +166,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n = self.validated(n=n)
+        self.n = repetitions(type(self).__name__, "n", n)
         self.input_spec = InputSpec(ndim=2)
         self.built = is_default_build(type(self).build)
 
@@ -168,118 +181,3 @@ class RepeatVector(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n": self.n}
-
-
-class UpSampling2D(Layer):
-    """Repeat the rows and columns of images.
-
-    Args:
-        size: factors for height and width, or one for both.
-        data_format: "channels_last" (batch, height, width, channels) or "channels_first".
-        interpolation: "nearest".
-
-    Output shape: height and width multiplied by `size`.
-    """
-
-    constraints = {
-        "size": Integers(2),
-        "data_format": OneOf("channels_last", "channels_first", optional=True),
-        "interpolation": OneOf("nearest"),
-    }
-
-    def __init__(
-        self,
-        size: Any = (2, 2),
-        data_format: str | None = None,
-        interpolation: str = "nearest",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.size, data_format, self.interpolation = self.validated(
-            size=size, data_format=data_format, interpolation=interpolation
-        )
-        self.data_format = data_format or config.image_data_format()
-        self.input_spec = InputSpec(ndim=4)
-        self.built = is_default_build(type(self).build)
-
-    @property
-    def _first_axis(self) -> int:
-        return 1 if self.data_format == "channels_last" else 2
-
-    def call(self, inputs: Any) -> Any:
-        outputs = inputs
-        for axis, factor in enumerate(self.size, self._first_axis):
-            outputs = ops.repeat(outputs, factor, axis=axis)
-        return outputs
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        shape = list(input_shape)
-        for axis, factor in enumerate(self.size, self._first_axis):
-            shape[axis] = None if shape[axis] is None else shape[axis] * factor
-        return tuple(shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "data_format": self.data_format,
-            "interpolation": self.interpolation,
-        }
-
-
-class ZeroPadding2D(Layer):
-    """Surround images with zeros.
-
-    Args:
-        padding: one integer for all sides, (rows, columns), or ((top, bottom), (left, right)).
-        data_format: "channels_last" (batch, height, width, channels) or "channels_first".
-
-    Output shape: height and width plus the padding.
-    """
-
-    constraints = {"data_format": OneOf("channels_last", "channels_first", optional=True)}
-
-    def __init__(
-        self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        data_format = self.validated(data_format=data_format)
-        self.data_format = data_format or config.image_data_format()
-        self.padding = _sides(padding)
-        self.input_spec = InputSpec(ndim=4)
-        self.built = is_default_build(type(self).build)
-
-    @property
-    def _axis_padding(self) -> list[tuple[int, int]]:
-        none = (0, 0)
-        if self.data_format == "channels_last":
-            return [none, *self.padding, none]
-        return [none, none, *self.padding]
-
-    def call(self, inputs: Any) -> Any:
-        return ops.pad(inputs, self._axis_padding)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        pairs = zip(input_shape, self._axis_padding, strict=True)
-        return tuple(None if size is None else size + sum(pair) for size, pair in pairs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "padding": self.padding, "data_format": self.data_format}
-
-
-def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Normalise the three ways to write a padding."""
-    both = Integers(2, min=0)
-    try:
-        if isinstance(padding, (list, tuple)) and any(
-            isinstance(item, (list, tuple)) for item in padding
-        ):
-            height, width = (both.accept(item) for item in padding)
-            return (height[0], height[1]), (width[0], width[1])
-        rows, columns = both.accept(padding)
-    except ValueError:
-        raise ValueError(
-            "ZeroPadding2D: padding must be an integer >= 0, a tuple of 2 of them, or a tuple of 2 "
-            f"pairs. Got {padding!r}."
-        ) from None
-    return (rows, rows), (columns, columns)

@@ -25,6 +25,26 @@ class CallSignature:
         self.mask_of = {name: f"{name}_mask" for name in self.names if f"{name}_mask" in known}
         if "mask" in known and self.names:
             self.mask_of.setdefault(self.names[0], "mask")
+        self.first_mask = self.mask_of.get(self.names[0]) if self.names else None
+        self.first_mask_position = (
+            self.names.index(self.first_mask) if self.first_mask in self.names else len(self.names)
+        )
+        self.accepts = known
+        self.takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+    def check_shape_arguments(self, wanted: tuple[str, ...], owner: str) -> None:
+        """Raise a `ValueError` unless every name is an argument of `call` with "_shape"."""
+        for name in wanted:
+            stem = name.removesuffix("_shape")
+            if stem == name:
+                raise ValueError(
+                    f"{owner} has argument `{name}`, which does not end in `_shape`. With several "
+                    "arguments each must be named after an argument of call()."
+                )
+            if stem not in self.accepts and not self.takes_any:
+                raise ValueError(
+                    f"{owner} has argument `{name}`, but `call()` does not have argument `{stem}`."
+                )
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments by name."""
@@ -54,5 +74,5 @@ def shape_arguments(build: Callable[..., Any]) -> tuple[str, ...]:
     """
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = [p for p in list(inspect.signature(build).parameters.values())[1:]]
-    shapes = tuple(p.name for p in parameters if p.kind in named and p.name.endswith("_shape"))
+    shapes = tuple(p.name for p in parameters if p.kind in named)
     return shapes if len(shapes) > 1 else ()

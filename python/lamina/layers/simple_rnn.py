@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import tracing
-from lamina.layers.rnn import EngineRNN, RecurrentCell, cell_of_layer
+from lamina.layers.built_in_rnn import cell_of_layer
+from lamina.layers.engine_rnn import EngineRNN
+from lamina.layers.recurrent_cell import RecurrentCell
 
 
 class SimpleRNNCell(RecurrentCell):
@@ -51,10 +53,10 @@ class SimpleRNNCell(RecurrentCell):
             **kwargs,
         )
 
-    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+    def call(self, sequence: Any, states: Any, training: bool = False) -> Any:
         hidden = states[0] if isinstance(states, (list, tuple)) else states
-        from_inputs, from_state = self.gate_inputs(inputs, hidden, training)
-        hidden = self.activation(from_inputs + from_state)
+        total = self.input_products(sequence, training) + self.state_products(hidden, training)
+        hidden = self.activation(total if self.bias is None else total + self.bias.value)
         return hidden, [hidden] if isinstance(states, (list, tuple)) else hidden
 
 

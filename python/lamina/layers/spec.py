@@ -164,6 +164,8 @@ def _misfit(
     layer_name: str, class_name: str, problem: str, which: str, value: Any, spec: InputSpec
 ) -> ValueError:
     shape = tuple(value.shape)
+    sizes = f" (expected shape={spec.shape}, found shape={shape})" if spec.shape else ""
     return ValueError(
-        f"{layer_name} ({class_name}): {problem}.\n  input{which} {shape}, wanted {spec!r}."
+        f"{layer_name} ({class_name}): {problem}{sizes}.\n  input{which} {shape} is incompatible "
+        f"with the layer, wanted {spec!r}."
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import structure
+from lamina.layers.revision import note_replaced, revision
+from lamina.scopes import get_stateless_scope
 from lamina.variable import Variable
 
 if TYPE_CHECKING:
@@ -21,27 +23,52 @@ class CallContext(threading.local):
     training: bool | None = None
     depth = 0
     discard_losses = False
+    arguments: dict[str, Any] | None = None  # other arguments that reach the layers inside
     loss_owners: list[Any] | None = None
 
 
 context = CallContext()
+
+# Attributes of every layer that may hold layers which are no part of it.
+_NO_PARTS = frozenset(("_loss_owners", "_init_arguments", "_inbound_nodes"))
+
+
+class StateLock:
+    """Whether a layer takes new weights and sublayers: it does until it is built."""
+
+    def __init__(self, layer: LayerState) -> None:
+        self._layer = layer
+
+    @property
+    def locked(self) -> bool:
+        """Whether new state is refused."""
+        return self._layer._is_locked
+
+    def lock(self) -> None:
+        """Refuse new state."""
+        self._layer._is_locked = True
+
+    def unlock(self) -> None:
+        """Take new state, of a layer that changes itself after it was built."""
+        self._layer._is_locked = False
 
 
 class LayerState:
     """Weights, sublayers and losses. `Layer` adds building, calling and configuration."""
 
     _not_children: frozenset[str] = frozenset()  # attributes that hold no part of the layer
-    _own_trainable: list[Variable]
-    _own_non_trainable: list[Variable]
+    _trainable_variables: list[Variable]
+    _non_trainable_variables: list[Variable]
     _losses: list[Any]
     _trainable: bool
     _is_locked: bool
+    _is_open_after_build: bool
     name: str
 
     def _init_state(self) -> None:
         self.__dict__.update(
-            _own_trainable=[],
-            _own_non_trainable=[],
+            _trainable_variables=[],
+            _non_trainable_variables=[],
             _losses=[],
             _loss_owners=[],
             _trainable=True,
@@ -49,9 +76,17 @@ class LayerState:
             _inbound_nodes=[],
         )
 
+    @property
+    def _tracker(self) -> StateLock:
+        return StateLock(self)
+
     # Finding what belongs to the layer
 
     def __setattr__(self, name: str, value: Any) -> None:
+        known = self.__dict__
+        if name in known and known.get("built") and not context.depth and name[0] != "_":
+            parts = isinstance(value, LayerState) or isinstance(known[name], LayerState)
+            note_replaced(known[name], value, self._is_open_after_build, parts)
         if isinstance(value, Variable):
             self._track_variable(value)
         elif isinstance(value, LayerState):
@@ -72,30 +107,31 @@ class LayerState:
     def _check_unlocked(self, name: str) -> None:
         if self._is_locked and name not in self.__dict__:
             raise ValueError(
-                f"layer {self.name!r} is built already and takes no new state (here {name!r}). "
-                "Make weights and sublayers in __init__() or build()."
+                f"{self.name} ({type(self).__name__}): cannot add new elements of state (here "
+                f"{name!r}) to a layer that is built. Make weights and sublayers in __init__() or "
+                "build()."
             )
 
     def _track_variable(self, variable: Variable) -> None:
-        for known in (*self._own_trainable, *self._own_non_trainable):
+        for known in (*self._trainable_variables, *self._non_trainable_variables):
             if known is variable:
                 return
         self._check_unlocked(variable.name)
         if not variable.trainable:
-            self._own_non_trainable.append(variable)
+            self._non_trainable_variables.append(variable)
             return
-        self._own_trainable.append(variable)
+        self._trainable_variables.append(variable)
         variable.trainable = self._trainable  # a layer that was frozen before it was built
 
     def _untrack_variable(self, variable: Variable) -> None:
-        for own in (self._own_trainable, self._own_non_trainable):
+        for own in (self._trainable_variables, self._non_trainable_variables):
             own[:] = [known for known in own if known is not variable]
 
     def _children(self, kind: type) -> list[Any]:
         """Return the objects of `kind` held by attributes, also inside lists and dicts."""
         found: dict[int, Any] = {}
         for name, value in self.__dict__.items():
-            if name in self._not_children or name.startswith(("_trainer", "_loss_owners")):
+            if name in self._not_children or name in _NO_PARTS or name.startswith("_trainer"):
                 continue
             if isinstance(value, kind):
                 found[id(value)] = value
@@ -155,7 +191,7 @@ class LayerState:
 
     def _collect_into(self, found: dict[int, Variable], seen: set[int], with_seeds: bool) -> None:
         seen.add(id(self))
-        own = [*self._own_trainable, *self._own_non_trainable]
+        own = [*self._trainable_variables, *self._non_trainable_variables]
         if with_seeds:
             own += [generator.state for generator in self._seed_generators]
         for variable in own:
@@ -196,7 +232,8 @@ class LayerState:
     def trainable(self, value: bool) -> None:
         value = bool(value)
         self._trainable = value
-        for variable in self._own_trainable:
+        revision.trainable += 1
+        for variable in self._trainable_variables:
             variable.trainable = value
         for layer in self._layers:
             layer.trainable = value
@@ -245,7 +282,8 @@ class LayerState:
 
     def save_own_variables(self, store: Any) -> None:
         """Put the layer's own weights into `store` under "0", "1", and so on."""
-        for index, variable in enumerate([*self._own_trainable, *self._own_non_trainable]):
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        for index, variable in enumerate(own):
             store[str(index)] = np.asarray(variable.numpy())
 
     def load_own_variables(self, store: Any) -> None:
@@ -254,7 +292,7 @@ class LayerState:
         Raises:
             ValueError: if the number of weights or a shape differs.
         """
-        own = [*self._own_trainable, *self._own_non_trainable]
+        own = [*self._trainable_variables, *self._non_trainable_variables]
         who = f"{self.name} ({type(self).__name__})"
         if len(store.keys()) != len(own):
             hint = "" if self.built else " The layer is not built: call the model on data first."  # type: ignore[attr-defined]
@@ -292,6 +330,10 @@ class LayerState:
         """
         if context.discard_losses:
             return
+        scope = get_stateless_scope()
+        if scope is not None and scope.collect_losses:
+            for value in structure.iterate(loss):
+                scope.add_loss((value, self.name))
         self._losses.extend(structure.iterate(loss))
         if context.loss_owners is not None:
             context.loss_owners.append(self)

@@ -10,13 +10,13 @@ from lamina import structure, tracing
 from lamina.layers.building import is_default_build
 from lamina.layers.conversion import shapes_of
 from lamina.layers.masking import MaskPassing
-from lamina.layers.node import Node
+from lamina.layers.node import Node, Operation
 from lamina.layers.signature import CallSignature, call_signature, shape_arguments
 from lamina.layers.state import context
 from lamina.tensor import KerasTensor
 
 
-class SymbolicUse(MaskPassing):
+class SymbolicUse(MaskPassing, Operation):
     """The part of a layer that makes functional models of it."""
 
     built: bool
@@ -71,10 +71,13 @@ class SymbolicUse(MaskPassing):
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Return the shape of the output for the shape of the input, without computing."""
-        if not self.built and not is_default_build(type(self).build):
+        from lamina.layers.base import Layer
+
+        has_call = type(self).call is not Layer.call
+        if not has_call or (not self.built and not is_default_build(type(self).build)):
             raise NotImplementedError(
-                f"Layer {type(self).__name__} should implement compute_output_shape(input_shape), "
-                "or be built first."
+                f"Layer {type(self).__name__} does not have a `compute_output_shape` method "
+                "implemented. Write compute_output_shape(input_shape), or build the layer first."
             )
 
         def symbolic(shape: tuple[int | None, ...]) -> KerasTensor:
@@ -102,22 +105,3 @@ class SymbolicUse(MaskPassing):
             return tracing.infer_outputs(run, *args, **kwargs)
         finally:
             context.discard_losses = outer
-
-    def _node_tensors(self, attribute: str) -> Any:
-        if not self._inbound_nodes:
-            raise AttributeError(
-                f"Layer {self.name!r} has never been called on symbolic tensors and thus has no "
-                f"defined {attribute.split('_')[0]}."
-            )
-        tensors = getattr(self._inbound_nodes[0], attribute)
-        return tensors[0] if len(tensors) == 1 else tensors
-
-    @property
-    def input(self) -> Any:
-        """Symbolic input(s) of the layer's first use in a functional model."""
-        return self._node_tensors("input_tensors")
-
-    @property
-    def output(self) -> Any:
-        """Symbolic output(s) of the layer's first use in a functional model."""
-        return self._node_tensors("output_tensors")

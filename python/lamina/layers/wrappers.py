@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import ops, serialization
+from lamina import ops, serialization, structure
 from lamina.layers.base import Layer
 from lamina.layers.core import Lambda
 from lamina.layers.signature import call_signature
@@ -16,12 +16,14 @@ def _require_layer(owner: str, argument: str, value: Any) -> None:
         raise ValueError(f"{owner}: {argument} must be a layer. Got {value!r}.")
 
 
-def _with_inner_layers(config: dict[str, Any], *names: str) -> dict[str, Any]:
+def _with_inner_layers(
+    config: dict[str, Any], custom_objects: dict[str, Any] | None, *names: str
+) -> dict[str, Any]:
     """Return the config with the layers under `names` made of their configs."""
     config = dict(config)
     for name in names:
         if isinstance(config.get(name), dict):
-            config[name] = serialization.deserialize_keras_object(config[name])
+            config[name] = serialization.deserialize_keras_object(config[name], custom_objects)
     return config
 
 
@@ -33,7 +35,12 @@ class Wrapper(Layer):
     """
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
-        _require_layer(type(self).__name__, "layer", layer)
+        if not isinstance(layer, Layer):
+            raise ValueError(
+                f"{type(self).__name__}: layer must be a layer. Layer {layer!r} supplied to "
+                "Wrapper isn't a supported layer type. Please ensure wrapped layer is a valid "
+                "Keras layer."
+            )
         super().__init__(**kwargs)
         self.layer = layer
 
@@ -51,8 +58,10 @@ class Wrapper(Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        return super().from_config(_with_inner_layers(config, "layer"))
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        return super().from_config(_with_inner_layers(config, custom_objects, "layer"))
 
 
 class TimeDistributed(Wrapper):
@@ -87,17 +96,14 @@ class TimeDistributed(Wrapper):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         shape = tuple(inputs.shape)
         self._step_shape(shape)
-        if mask is not None and tuple(mask.shape[:2]) != shape[:2]:
-            raise ValueError(
-                f"{self.name} (TimeDistributed): the mask's shape {tuple(mask.shape)} does not "
-                f"begin with {shape[:2]} like the inputs."
-            )
+        if mask is not None:
+            self._check_mask(tuple(mask.shape), shape)
         call = call_signature(type(self.layer).call)
         settings = {"training": training} if call.has_training else {}
         takes_mask = mask is not None and "mask" in call.mask_of.values()
         if not takes_mask and self._rows_are_independent():
             rows = self.layer.call(ops.reshape(inputs, (-1, *shape[2:])), **settings)
-            return ops.reshape(rows, (-1, *shape[1:2], *rows.shape[1:]))
+            return self._in_compute_dtype(ops.reshape(rows, (-1, *shape[1:2], *rows.shape[1:])))
         if shape[1] is None:
             raise ValueError(
                 f"{self.name} (TimeDistributed): this layer is called step by step, so the number "
@@ -108,7 +114,20 @@ class TimeDistributed(Wrapper):
             if takes_mask:
                 settings["mask"] = mask[:, step]
             outputs.append(self.layer.call(inputs[:, step], **settings))
-        return ops.stack(outputs, axis=1)
+        return self._in_compute_dtype(ops.stack(outputs, axis=1))
+
+    def _in_compute_dtype(self, outputs: Any) -> Any:
+        """Cast floating point outputs, whose dtype is the inner layer's; leave others."""
+        return self._as_float(outputs) if "float" in outputs.dtype else outputs
+
+    def _check_mask(self, mask_shape: tuple[Any, ...], shape: tuple[Any, ...]) -> None:
+        sizes = zip(mask_shape, shape[:2], strict=False)
+        if len(mask_shape) < 2 or any(None not in pair and pair[0] != pair[1] for pair in sizes):
+            raise ValueError(
+                f"{self.name} (TimeDistributed): The `mask` passed to the `TimeDistributed` layer "
+                f"has a shape, {mask_shape}, that does not fit inputs of shape {shape}: it must "
+                f"begin with {shape[:2]}, the rows and the steps."
+            )
 
     def _rows_are_independent(self) -> bool:
         """Whether one call on the rows of all steps gives what a call for each step does.
@@ -123,7 +142,7 @@ class TimeDistributed(Wrapper):
                 type(layer).__module__.startswith("lamina.layers.") or type(layer) is Sequential
             ):
                 return False
-            if isinstance(layer, Lambda) or layer._own_non_trainable:
+            if isinstance(layer, Lambda) or layer._non_trainable_variables:
                 return False
             return not getattr(layer, "stateful", False) and all(
                 getattr(value, "__module__", "").startswith("lamina.")
@@ -236,8 +255,10 @@ class Bidirectional(Layer):
         backward = self.backward_layer(sequences, initial_state=states[1], **settings)
         last_states: list[Any] = []
         if self.return_state:
-            last_states = [*forward[1:], *backward[1:]]
+            states_in_order = [*forward[1:], *backward[1:]]
+            last_states = structure.map_structure(self._as_float, states_in_order)
             forward, backward = forward[0], backward[0]
+        forward, backward = self._as_float(forward), self._as_float(backward)
         if self.return_sequences:
             backward = ops.flip(backward, axis=1)
         if self.merge_mode is None:
@@ -274,7 +295,7 @@ class Bidirectional(Layer):
         masks = [output_mask] * (2 if self.merge_mode is None else 1)
         if not self.return_state:
             return tuple(masks) if self.merge_mode is None else masks[0]
-        states = 2 * len(self.forward_layer.state_sizes)
+        states = 2 * len(self.forward_layer.state_size)
         return (*masks, *(None for _ in range(states)))
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
@@ -301,5 +322,9 @@ class Bidirectional(Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        return super().from_config(_with_inner_layers(config, "layer", "backward_layer"))
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        return super().from_config(
+            _with_inner_layers(config, custom_objects, "layer", "backward_layer")
+        )

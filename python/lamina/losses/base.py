@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina import config, names, ops, serialization, structure
-from lamina.ops.core import standardize_dtype, to_dtype
+from lamina import config, dtype_policies, names, ops, serialization, structure
+from lamina.dtypes import standardize_dtype
+from lamina.ops.core import to_dtype
 from lamina.tensor import Tensor
 from lamina.tracing import convert
-from lamina.validation import did_you_mean
+from lamina.validation import Function, Text, check_argument, did_you_mean
 
 REDUCTIONS = ("sum", "sum_over_batch_size", "mean", "mean_with_sample_weight", "none", None)
 
@@ -82,6 +83,28 @@ def reduce_weighted(
     return ops.mean(values)
 
 
+def compute_dtype(dtype: Any) -> str:
+    """Return the type that a loss or metric computes in.
+
+    Args:
+        dtype: None (floatx), a type, a policy, or the name of one such as "mixed_float16".
+
+    Raises:
+        ValueError: for any other.
+    """
+    if isinstance(dtype, str) and dtype.startswith("mixed"):
+        dtype = dtype_policies.get(dtype)
+    return standardize_dtype(getattr(dtype, "compute_dtype", dtype))
+
+
+def _without_numbers(value: Any) -> Any:
+    """Return nested lists of nothing but numbers as one array, other structures as they are."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    is_array = all(isinstance(leaf, (int, float)) for leaf in structure.flatten(value))
+    return convert(value) if is_array else value
+
+
 class Loss:
     """Base of all losses: subclasses define `call(y_true, y_pred)`.
 
@@ -107,17 +130,18 @@ class Loss:
         if reduction not in REDUCTIONS:
             hint = did_you_mean(reduction, [r for r in REDUCTIONS if r])
             raise ValueError(
-                f"{type(self).__name__}: reduction must be one of {REDUCTIONS}. "
-                f"Got {reduction!r}.{hint}"
+                f"Invalid value for argument `reduction`: {type(self).__name__} takes one of "
+                f"{REDUCTIONS}. Got {reduction!r}.{hint}"
             )
+        name = check_argument(type(self).__name__, "name", name, Text(optional=True))
         self.name = names.auto_name(type(self).__name__) if name is None else name
         self.reduction = reduction
-        self._dtype = dtype
+        self._dtype = compute_dtype(dtype)
 
     @property
     def dtype(self) -> str:
         """Float type that the loss is computed in."""
-        return standardize_dtype(getattr(self._dtype, "compute_dtype", self._dtype))
+        return self._dtype
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the losses of the samples (batch, ...)."""
@@ -125,8 +149,10 @@ class Loss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         mask = getattr(y_pred, "mask", None)
-        y_pred = structure.map_structure(lambda x: to_dtype(convert(x), self.dtype), y_pred)
-        y_true = structure.map_structure(self._target, y_true)
+        y_pred = structure.map_structure(
+            lambda x: to_dtype(convert(x), self.dtype), _without_numbers(y_pred)
+        )
+        y_true = structure.map_structure(self._target, _without_numbers(y_true))
         values = convert(self.call(y_true, y_pred))
         if values.mask is not None:
             mask = values.mask if mask is None else ops.logical_and(mask, values.mask)
@@ -139,11 +165,8 @@ class Loss:
         return y if self.integer_targets else to_dtype(y, self.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        described: dict[str, Any] = {"name": self.name, "reduction": self.reduction}
-        if self._dtype is not None:
-            described["dtype"] = self.dtype
-        return described
+        """Return name and reduction; as in Keras, without the dtype."""
+        return {"name": self.name, "reduction": self.reduction}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Loss:
@@ -171,6 +194,7 @@ class LossFunctionWrapper(Loss):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
+        check_argument(type(self).__name__, "fn", fn, Function())
         fallback = getattr(fn, "__name__", None)
         super().__init__(name=name or fallback, reduction=reduction, dtype=dtype)
         self.fn = fn

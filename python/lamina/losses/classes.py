@@ -9,84 +9,147 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from lamina.losses import functions, sequences
-from lamina.losses.base import LossFunctionWrapper
-from lamina.validation import Boolean, Real, check_argument
+from lamina.losses.base import Loss, LossFunctionWrapper
+from lamina.validation import Axes, Boolean, Integer, Real, check_argument
 
 
-class _Plain(LossFunctionWrapper):
-    """A loss class whose function takes no further arguments."""
+class _Configured(LossFunctionWrapper):
+    """A loss class whose function's further arguments are attributes too."""
 
-    function: Callable[..., Any]
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        reduction: str | None,
+        name: str | None,
+        dtype: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fn, reduction, name, dtype, **kwargs)
+        for argument, value in kwargs.items():
+            setattr(self, argument, value)
+
+
+class MeanSquaredError(LossFunctionWrapper):
+    """Mean of squared errors."""
 
     def __init__(
         self,
         reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
+        name: str | None = "mean_squared_error",
         dtype: Any = None,
     ) -> None:
-        function = type(self).function
-        super().__init__(function, reduction, name or function.__name__, dtype)
+        super().__init__(functions.mean_squared_error, reduction, name, dtype)
 
 
-class MeanSquaredError(_Plain):
-    """Mean of squared errors."""
-
-    function = staticmethod(functions.mean_squared_error)
-
-
-class MeanAbsoluteError(_Plain):
+class MeanAbsoluteError(LossFunctionWrapper):
     """Mean of absolute errors."""
 
-    function = staticmethod(functions.mean_absolute_error)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_absolute_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.mean_absolute_error, reduction, name, dtype)
 
 
-class MeanAbsolutePercentageError(_Plain):
+class MeanAbsolutePercentageError(LossFunctionWrapper):
     """Mean of absolute errors relative to the target, in percent."""
 
-    function = staticmethod(functions.mean_absolute_percentage_error)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_absolute_percentage_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.mean_absolute_percentage_error, reduction, name, dtype)
 
 
-class MeanSquaredLogarithmicError(_Plain):
+class MeanSquaredLogarithmicError(LossFunctionWrapper):
     """Mean of squared differences of log(1 + y)."""
 
-    function = staticmethod(functions.mean_squared_logarithmic_error)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "mean_squared_logarithmic_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.mean_squared_logarithmic_error, reduction, name, dtype)
 
 
-class LogCosh(_Plain):
+class LogCosh(LossFunctionWrapper):
     """Mean of log(cosh(error)): squares near 0, absolute values far away."""
 
-    function = staticmethod(functions.log_cosh)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "log_cosh",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.log_cosh, reduction, name, dtype)
 
 
-class Hinge(_Plain):
+class Hinge(LossFunctionWrapper):
     """Mean of max(1 - y_true * y_pred, 0)."""
 
-    function = staticmethod(functions.hinge)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "hinge",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.hinge, reduction, name, dtype)
 
 
-class SquaredHinge(_Plain):
+class SquaredHinge(LossFunctionWrapper):
     """Mean of max(1 - y_true * y_pred, 0) ** 2."""
 
-    function = staticmethod(functions.squared_hinge)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "squared_hinge",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.squared_hinge, reduction, name, dtype)
 
 
-class CategoricalHinge(_Plain):
+class CategoricalHinge(LossFunctionWrapper):
     """How far the best wrong class comes near the right one, plus 1."""
 
-    function = staticmethod(functions.categorical_hinge)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "categorical_hinge",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.categorical_hinge, reduction, name, dtype)
 
 
-class KLDivergence(_Plain):
+class KLDivergence(LossFunctionWrapper):
     """Sum of y_true * log(y_true / y_pred)."""
 
-    function = staticmethod(functions.kl_divergence)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "kl_divergence",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.kl_divergence, reduction, name, dtype)
 
 
-class Poisson(_Plain):
+class Poisson(LossFunctionWrapper):
     """Mean of y_pred - y_true * log(y_pred)."""
 
-    function = staticmethod(functions.poisson)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "poisson",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.poisson, reduction, name, dtype)
 
 
 class Huber(LossFunctionWrapper):
@@ -102,6 +165,9 @@ class Huber(LossFunctionWrapper):
         delta = check_argument("Huber", "delta", delta, Real(0))
         super().__init__(functions.huber, reduction, name, dtype, delta=delta)
 
+    def get_config(self) -> dict[str, Any]:
+        return Loss.get_config(self)  # as Keras writes it, without delta
+
 
 class CosineSimilarity(LossFunctionWrapper):
     """Minus the cosine of the angle between targets and predictions."""
@@ -113,7 +179,20 @@ class CosineSimilarity(LossFunctionWrapper):
         name: str | None = "cosine_similarity",
         dtype: Any = None,
     ) -> None:
+        axis = check_argument("CosineSimilarity", "axis", axis, Integer())
         super().__init__(functions.cosine_similarity, reduction, name, dtype, axis=axis)
+
+    def get_config(self) -> dict[str, Any]:
+        return Loss.get_config(self)  # as Keras writes it, without axis
+
+
+def _checked_alpha(alpha: Any) -> Any:
+    """Return the weight of all classes, or one for each."""
+    if np.ndim(alpha) == 0:
+        return check_argument("CategoricalFocalCrossentropy", "alpha", alpha, Real())
+    for each in np.ravel(alpha):
+        check_argument("CategoricalFocalCrossentropy", "alpha", each, Real())
+    return alpha
 
 
 def _crossentropy_arguments(
@@ -122,11 +201,11 @@ def _crossentropy_arguments(
     return {
         "from_logits": check_argument(owner, "from_logits", from_logits, Boolean()),
         "label_smoothing": check_argument(owner, "label_smoothing", label_smoothing, Real(0, 1)),
-        "axis": axis,
+        "axis": check_argument(owner, "axis", axis, Integer()),
     }
 
 
-class BinaryCrossentropy(LossFunctionWrapper):
+class BinaryCrossentropy(_Configured):
     """Cross-entropy of independent yes-or-no predictions (see `binary_crossentropy`)."""
 
     def __init__(
@@ -144,7 +223,7 @@ class BinaryCrossentropy(LossFunctionWrapper):
         super().__init__(functions.binary_crossentropy, reduction, name, dtype, **kwargs)
 
 
-class BinaryFocalCrossentropy(LossFunctionWrapper):
+class BinaryFocalCrossentropy(_Configured):
     """Binary cross-entropy that discounts easy samples (see `binary_focal_crossentropy`)."""
 
     def __init__(
@@ -174,7 +253,7 @@ class BinaryFocalCrossentropy(LossFunctionWrapper):
         )
 
 
-class CategoricalCrossentropy(LossFunctionWrapper):
+class CategoricalCrossentropy(_Configured):
     """Cross-entropy of one class among several, targets one-hot."""
 
     def __init__(
@@ -192,7 +271,7 @@ class CategoricalCrossentropy(LossFunctionWrapper):
         super().__init__(functions.categorical_crossentropy, reduction, name, dtype, **kwargs)
 
 
-class CategoricalFocalCrossentropy(LossFunctionWrapper):
+class CategoricalFocalCrossentropy(_Configured):
     """Categorical cross-entropy that discounts easy samples."""
 
     def __init__(
@@ -212,13 +291,13 @@ class CategoricalFocalCrossentropy(LossFunctionWrapper):
             reduction,
             name,
             dtype,
-            alpha=alpha,
+            alpha=_checked_alpha(alpha),
             gamma=check_argument(owner, "gamma", gamma, Real(0)),
             **_crossentropy_arguments(owner, from_logits, label_smoothing, axis),
         )
 
 
-class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
+class CategoricalGeneralizedCrossEntropy(_Configured):
     """Cross-entropy that tolerates wrong labels; `q` in (0, 1)."""
 
     def __init__(
@@ -234,7 +313,7 @@ class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):
         )
 
 
-class SparseCategoricalCrossentropy(LossFunctionWrapper):
+class SparseCategoricalCrossentropy(_Configured):
     """Cross-entropy of one class among several, targets class ids."""
 
     def __init__(
@@ -253,18 +332,19 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
             name,
             dtype,
             from_logits=check_argument(owner, "from_logits", from_logits, Boolean()),
-            ignore_class=ignore_class,
-            axis=axis,
+            ignore_class=check_argument(
+                owner, "ignore_class", ignore_class, Integer(optional=True)
+            ),
+            axis=check_argument(owner, "axis", axis, Integer()),
         )
 
     def get_config(self) -> dict[str, Any]:
         described = super().get_config()
-        if described["axis"] == -1:  # Keras writes no axis
-            del described["axis"]
+        del described["axis"]  # as Keras writes it
         return described
 
 
-class Dice(LossFunctionWrapper):
+class Dice(_Configured):
     """1 - the Dice coefficient, for segmentation."""
 
     def __init__(
@@ -274,10 +354,11 @@ class Dice(LossFunctionWrapper):
         axis: Any = None,
         dtype: Any = None,
     ) -> None:
+        axis = check_argument("Dice", "axis", axis, Axes(optional=True))
         super().__init__(functions.dice, reduction, name, dtype, axis=axis)
 
 
-class Tversky(LossFunctionWrapper):
+class Tversky(_Configured):
     """1 - the Tversky index, for segmentation of rare classes."""
 
     def __init__(
@@ -291,12 +372,13 @@ class Tversky(LossFunctionWrapper):
     ) -> None:
         alpha = check_argument("Tversky", "alpha", alpha, Real(0))
         beta = check_argument("Tversky", "beta", beta, Real(0))
+        axis = check_argument("Tversky", "axis", axis, Axes(optional=True))
         super().__init__(
             functions.tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis
         )
 
 
-class Circle(LossFunctionWrapper):
+class Circle(_Configured):
     """Circle loss of embeddings of length 1, targets class ids (see `circle`)."""
 
     def __init__(
@@ -319,7 +401,13 @@ class Circle(LossFunctionWrapper):
         )
 
 
-class CTC(_Plain):
+class CTC(LossFunctionWrapper):
     """Connectionist temporal classification: logits of steps, targets padded class ids."""
 
-    function = staticmethod(sequences.ctc)
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "ctc",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(sequences.ctc, reduction, name, dtype)

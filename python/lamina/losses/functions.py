@@ -255,7 +255,10 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     if len(y_true.shape) == len(y_pred.shape) - 1:
         y_true = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
     p = ops.sum(ops.cast(y_true, y_pred.dtype) * y_pred, axis=-1)
-    return (1.0 - ops.power(ops.clip(p, config.epsilon(), 1.0), q)) / q
+    # At p = 0 the slope of the power is infinite; there the loss is kept, without a gradient.
+    is_open = p > 0
+    power = ops.where(is_open, ops.power(ops.where(is_open, p, 1.0), q), 0.0)
+    return (1.0 - power) / q
 
 
 @symbolic_op
@@ -293,7 +296,7 @@ sparse_categorical_crossentropy.takes_class_ids = True  # type: ignore[attr-defi
 
 @symbolic_op
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Tensor:
-    """Return 1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred)) over `axis`."""
+    """Return 1 - 2 |t p| / (|t| + |p|), t labels, p predictions, |.| the sum over `axis`."""
     y_true, y_pred = _pair("dice", y_true, y_pred)
     common = 2.0 * ops.sum(y_true * y_pred, axis=axis)
     total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)

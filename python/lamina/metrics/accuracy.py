@@ -9,7 +9,7 @@ from lamina.losses.base import squeeze_or_expand
 from lamina.metrics.base import MeanMetricWrapper
 from lamina.tensor import Tensor
 from lamina.tracing import symbolic_op
-from lamina.validation import Integer, Real, check_argument
+from lamina.validation import Boolean, Integer, Real, check_argument
 
 
 def _hits(y_true: Any, y_pred: Any) -> Tensor:
@@ -20,7 +20,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Tensor:
     """Return 1 where y_true equals y_pred, else 0; the shapes are equal."""
     y_pred = ops.convert_to_tensor(y_pred)
     y_true, y_pred = squeeze_or_expand(ops.cast(y_true, y_pred.dtype), y_pred)
-    return ops.mean(_hits(y_true, y_pred), axis=-1) if y_pred.ndim else _hits(y_true, y_pred)
+    return _hits(y_true, y_pred)
 
 
 @symbolic_op
@@ -100,6 +100,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     ) -> None:
         threshold = check_argument("BinaryAccuracy", "threshold", threshold, Real(0, 1))
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
+        self.threshold = threshold
 
 
 class CategoricalAccuracy(MeanMetricWrapper):
@@ -124,6 +125,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     ) -> None:
         k = check_argument("TopKCategoricalAccuracy", "k", k, Integer(1))
         super().__init__(top_k_categorical_accuracy, name, dtype, k=k)
+        self.k = k
 
 
 class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
@@ -136,13 +138,13 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         dtype: Any = None,
         from_sorted_ids: bool = False,
     ) -> None:
+        owner = "SparseTopKCategoricalAccuracy"
+        k = check_argument(owner, "k", k, Integer(1))
+        from_sorted_ids = check_argument(owner, "from_sorted_ids", from_sorted_ids, Boolean())
         super().__init__(
-            sparse_top_k_categorical_accuracy,
-            name,
-            dtype,
-            k=check_argument("SparseTopKCategoricalAccuracy", "k", k, Integer(1)),
-            from_sorted_ids=from_sorted_ids,
+            sparse_top_k_categorical_accuracy, name, dtype, k=k, from_sorted_ids=from_sorted_ids
         )
+        self.k, self.from_sorted_ids = k, from_sorted_ids
 
     def get_config(self) -> dict[str, Any]:
         described = super().get_config()

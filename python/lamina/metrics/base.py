@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lamina import names, ops, serialization
-from lamina.losses.base import apply_mask, squeeze_or_expand
-from lamina.ops.core import standardize_dtype, to_dtype
+from lamina.dtypes import standardize_dtype
+from lamina.losses.base import apply_mask, compute_dtype, squeeze_or_expand
+from lamina.ops.core import to_dtype
+from lamina.stateless import call_with_values
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert
+from lamina.validation import Function, Text, check_argument
 from lamina.variable import Variable
 
 
@@ -26,17 +29,15 @@ class Metric:
     """
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        name = check_argument(type(self).__name__, "name", name, Text(optional=True))
         self.name = names.auto_name(type(self).__name__) if name is None else name
-        self._dtype = standardize_dtype(getattr(dtype, "compute_dtype", dtype))
-        self._variables: list[Variable] = []
-        self._metrics: list[Metric] = []
+        self._dtype = compute_dtype(dtype)
+        self._tracked: list[Any] = []  # variables, metrics, and containers that may hold some
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Metric) and "_metrics" in self.__dict__:
-            self._metrics.append(value)
-        elif isinstance(value, Variable) and "_variables" in self.__dict__:
-            if not any(value is known for known in self._variables):
-                self._variables.append(value)
+        tracked = self.__dict__.get("_tracked")
+        if tracked is not None and isinstance(value, (Variable, Metric, list, tuple, dict)):
+            tracked.append(value)
         object.__setattr__(self, name, value)
 
     @property
@@ -46,8 +47,15 @@ class Metric:
 
     @property
     def variables(self) -> list[Variable]:
-        """The state, that of nested metrics included."""
-        return [*self._variables, *(v for metric in self._metrics for v in metric.variables)]
+        """The state, that of metrics in attributes (and in lists and dicts there) included."""
+        own: dict[int, Variable] = {}
+        nested: dict[int, Variable] = {}
+        for member in _leaves(self._tracked):
+            if isinstance(member, Variable):
+                own[id(member)] = member
+            elif isinstance(member, Metric):
+                nested.update((id(v), v) for v in member.variables)
+        return list({**own, **nested}.values())
 
     def add_variable(
         self,
@@ -68,7 +76,7 @@ class Metric:
         """
         from lamina import initializers
 
-        with names.name_scope(self.name):
+        with names.name_scope(self.name.replace("/", ">")):
             variable = Variable(
                 initializers.get(initializer),
                 shape=tuple(shape),
@@ -77,17 +85,17 @@ class Metric:
                 aggregation=aggregation,
                 name=name,
             )
-        self._variables.append(variable)
+        self._tracked.append(variable)
         return variable
 
     def add_weight(
         self,
         shape: Sequence[int] = (),
-        initializer: Any = "zeros",
+        initializer: Any = None,
         dtype: Any = None,
         name: str | None = None,
     ) -> Variable:
-        """Make a Variable that is part of the state (see `add_variable`)."""
+        """Make a Variable that is part of the state, of zeros by default (see `add_variable`)."""
         initializer = "zeros" if initializer is None else initializer
         return self.add_variable(shape, initializer, dtype, name=name)
 
@@ -109,6 +117,34 @@ class Metric:
         self.update_state(*args, **kwargs)
         return self.result()
 
+    def stateless_update_state(
+        self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any
+    ) -> list[Tensor]:
+        """Return what `update_state` would make of values of the variables, and change nothing.
+
+        Args:
+            metric_variables: one value for each of `variables`.
+            args, kwargs: those of `update_state`.
+
+        Raises:
+            ValueError: if their number differs.
+        """
+        _, after = call_with_values(
+            lambda: self.update_state(*args, **kwargs), self.variables, metric_variables
+        )
+        return after
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """Return the result that values of the variables would give."""
+        value, _ = call_with_values(self.result, self.variables, metric_variables)
+        return value
+
+    def stateless_reset_state(self) -> list[Tensor]:
+        """Return the values that `reset_state` would give the variables, and change nothing."""
+        variables = self.variables
+        _, after = call_with_values(self.reset_state, variables, [v.value for v in variables])
+        return after
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"name": self.name, "dtype": self.dtype}
@@ -120,6 +156,17 @@ class Metric:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what nested lists, tuples and dicts hold."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for member in value:
+            yield from _leaves(member)
+    else:
+        yield value
 
 
 def samplewise(
@@ -214,6 +261,7 @@ class MeanMetricWrapper(Mean):
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(name=name, dtype=dtype)
+        check_argument(type(self).__name__, "fn", fn, Function())
         self._fn = fn
         self._fn_kwargs = kwargs
 

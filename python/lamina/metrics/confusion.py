@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from lamina import ops
 from lamina.losses.base import squeeze_or_expand
 from lamina.metrics.base import Metric
 from lamina.tensor import Tensor
-from lamina.validation import Integer, check_argument, short_repr
+from lamina.validation import Integer, check_argument
 
 KINDS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 _LOWEST = -1e10  # below every score
@@ -19,10 +20,13 @@ _LOWEST = -1e10  # below every score
 
 def standard_thresholds(owner: str, thresholds: Any, default: float = 0.5) -> list[float]:
     """Return thresholds as a list of floats in [0, 1]; None is the default one."""
-    values = [default] if thresholds is None else np.ravel(thresholds).tolist()
-    if thresholds is not None and any(v is None or not 0.0 <= v <= 1.0 for v in values):
+    if thresholds is None:
+        return [default]
+    values = np.ravel(np.array(thresholds, dtype=object)).tolist()
+    wrong = [v for v in values if not isinstance(v, numbers.Real) or not 0.0 <= float(v) <= 1.0]
+    if wrong:
         raise ValueError(
-            f"{owner}: thresholds must be numbers in [0, 1]. Got {short_repr(thresholds)}."
+            f"{owner}: thresholds: Threshold values must be in [0, 1]. Received: {wrong}"
         )
     return [float(v) for v in values]
 
@@ -31,6 +35,25 @@ def even_thresholds(count: int, epsilon: float) -> list[float]:
     """Return `count` thresholds evenly over [0, 1], the outer ones moved out by `epsilon`."""
     inner = [(i + 1) / (count - 1) for i in range(count - 2)]
     return [0.0 - epsilon, *inner, 1.0 + epsilon]
+
+
+def column(class_id: int, *arrays: Tensor | None) -> tuple[Any, ...]:
+    """Return one column of each array (samples, classes); None stays.
+
+    Raises:
+        ValueError: if an array has other axes, or too few columns.
+    """
+    for array in arrays:
+        if array is None:
+            continue
+        if array.ndim != 2:
+            raise ValueError(
+                "When class_id is provided, y_pred must be a 2D array with shape (num_samples, "
+                f"num_classes), found shape: {array.shape}"
+            )
+        if class_id >= array.shape[-1]:
+            raise ValueError(f"class_id={class_id} is out of range for {array.shape[-1]} classes.")
+    return tuple(None if array is None else array[:, class_id] for array in arrays)
 
 
 def keep_top_k(scores: Tensor, k: int) -> Tensor:
@@ -166,8 +189,7 @@ class _Counting(Metric):
         if self.top_k is not None:
             y_pred = keep_top_k(y_pred, self.top_k)
         if self.class_id is not None:
-            y_true, y_pred = y_true[..., self.class_id], y_pred[..., self.class_id]
-            weights = None if weights is None else weights[..., self.class_id]
+            y_true, y_pred, weights = column(self.class_id, y_true, y_pred, weights)
         weights = None if weights is None else ops.ravel(weights)
         counts = confusion_counts(ops.ravel(y_true), ops.ravel(y_pred), weights, self.thresholds)
         for kind in self._kinds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from lamina import config, losses, ops
@@ -13,84 +12,78 @@ from lamina.tracing import symbolic_op
 from lamina.validation import Boolean, Integer, OneOf, Real, check_argument
 
 
-class _LossMetric(MeanMetricWrapper):
-    """The mean of a loss function that takes no further arguments."""
-
-    function: Callable[..., Any]
-    default_name: str
-
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(type(self).function, name or self.default_name, dtype)
-
-
-class MeanSquaredError(_LossMetric):
+class MeanSquaredError(MeanMetricWrapper):
     """Mean of squared errors."""
 
-    function = staticmethod(losses.mean_squared_error)
-    default_name = "mean_squared_error"
+    def __init__(self, name: str | None = "mean_squared_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_squared_error, name, dtype)
 
 
-class MeanAbsoluteError(_LossMetric):
+class MeanAbsoluteError(MeanMetricWrapper):
     """Mean of absolute errors."""
 
-    function = staticmethod(losses.mean_absolute_error)
-    default_name = "mean_absolute_error"
+    def __init__(self, name: str | None = "mean_absolute_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_absolute_error, name, dtype)
 
 
-class MeanAbsolutePercentageError(_LossMetric):
+class MeanAbsolutePercentageError(MeanMetricWrapper):
     """Mean of absolute errors relative to the target, in percent."""
 
-    function = staticmethod(losses.mean_absolute_percentage_error)
-    default_name = "mean_absolute_percentage_error"
+    def __init__(
+        self, name: str | None = "mean_absolute_percentage_error", dtype: Any = None
+    ) -> None:
+        super().__init__(losses.mean_absolute_percentage_error, name, dtype)
 
 
-class MeanSquaredLogarithmicError(_LossMetric):
+class MeanSquaredLogarithmicError(MeanMetricWrapper):
     """Mean of squared differences of log(1 + y)."""
 
-    function = staticmethod(losses.mean_squared_logarithmic_error)
-    default_name = "mean_squared_logarithmic_error"
+    def __init__(
+        self, name: str | None = "mean_squared_logarithmic_error", dtype: Any = None
+    ) -> None:
+        super().__init__(losses.mean_squared_logarithmic_error, name, dtype)
 
 
-class LogCoshError(_LossMetric):
+class LogCoshError(MeanMetricWrapper):
     """Mean of log(cosh(error))."""
 
-    function = staticmethod(losses.log_cosh)
-    default_name = "logcosh"
+    def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
+        super().__init__(losses.log_cosh, name, dtype)
 
 
-class Hinge(_LossMetric):
+class Hinge(MeanMetricWrapper):
     """Mean of max(1 - y_true * y_pred, 0)."""
 
-    function = staticmethod(losses.hinge)
-    default_name = "hinge"
+    def __init__(self, name: str | None = "hinge", dtype: Any = None) -> None:
+        super().__init__(losses.hinge, name, dtype)
 
 
-class SquaredHinge(_LossMetric):
+class SquaredHinge(MeanMetricWrapper):
     """Mean of max(1 - y_true * y_pred, 0) ** 2."""
 
-    function = staticmethod(losses.squared_hinge)
-    default_name = "squared_hinge"
+    def __init__(self, name: str | None = "squared_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.squared_hinge, name, dtype)
 
 
-class CategoricalHinge(_LossMetric):
+class CategoricalHinge(MeanMetricWrapper):
     """Mean of max(best wrong score - right score + 1, 0)."""
 
-    function = staticmethod(losses.categorical_hinge)
-    default_name = "categorical_hinge"
+    def __init__(self, name: str | None = "categorical_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.categorical_hinge, name, dtype)
 
 
-class KLDivergence(_LossMetric):
+class KLDivergence(MeanMetricWrapper):
     """Mean of sum(y_true * log(y_true / y_pred))."""
 
-    function = staticmethod(losses.kl_divergence)
-    default_name = "kl_divergence"
+    def __init__(self, name: str | None = "kl_divergence", dtype: Any = None) -> None:
+        super().__init__(losses.kl_divergence, name, dtype)
 
 
-class Poisson(_LossMetric):
+class Poisson(MeanMetricWrapper):
     """Mean of y_pred - y_true * log(y_pred)."""
 
-    function = staticmethod(losses.poisson)
-    default_name = "poisson"
+    def __init__(self, name: str | None = "poisson", dtype: Any = None) -> None:
+        super().__init__(losses.poisson, name, dtype)
 
 
 class BinaryCrossentropy(MeanMetricWrapper):
@@ -131,7 +124,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
             dtype,
             from_logits=check_argument(owner, "from_logits", from_logits, Boolean()),
             label_smoothing=check_argument(owner, "label_smoothing", label_smoothing, Real(0, 1)),
-            axis=axis,
+            axis=check_argument(owner, "axis", axis, Integer()),
         )
 
 
@@ -152,8 +145,10 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
             name,
             dtype,
             from_logits=check_argument(owner, "from_logits", from_logits, Boolean()),
-            ignore_class=ignore_class,
-            axis=axis,
+            ignore_class=check_argument(
+                owner, "ignore_class", ignore_class, Integer(optional=True)
+            ),
+            axis=check_argument(owner, "axis", axis, Integer()),
         )
 
 
@@ -167,12 +162,12 @@ class CosineSimilarity(MeanMetricWrapper):
     def __init__(
         self, name: str | None = "cosine_similarity", dtype: Any = None, axis: int = -1
     ) -> None:
+        axis = check_argument("CosineSimilarity", "axis", axis, Integer())
         super().__init__(_cosine, name, dtype, axis=axis)
 
     def get_config(self) -> dict[str, Any]:
         described = super().get_config()
-        if described["axis"] == -1:  # Keras writes no axis
-            del described["axis"]
+        del described["axis"]  # as Keras writes it
         return described
 
 
@@ -213,16 +208,32 @@ class R2Score(Metric):
     ) -> None:
         super().__init__(dtype, name)
         kinds = OneOf("uniform_average", "variance_weighted_average", optional=True)
+        wrong = "Invalid value for argument `{}`."
         self.class_aggregation = check_argument(
-            "R2Score", "class_aggregation", class_aggregation, kinds
+            "R2Score",
+            "class_aggregation",
+            class_aggregation,
+            kinds,
+            wrong.format("class_aggregation"),
         )
         self.num_regressors = check_argument(
-            "R2Score", "num_regressors", num_regressors, Integer(0)
+            "R2Score",
+            "num_regressors",
+            num_regressors,
+            Integer(0),
+            wrong.format("num_regressors"),
         )
         self.num_samples = self.add_variable((), name="num_samples")
         self._sums: list[Any] = []
 
-    def _build(self, outputs: int) -> None:
+    def _build(self, y_true_shape: tuple[Any, ...], y_pred_shape: tuple[Any, ...]) -> None:
+        """Make the sums for values (batch, outputs)."""
+        if len(y_true_shape) != 2 or len(y_pred_shape) != 2:
+            raise ValueError(
+                "R2Score expects 2D inputs with shape (batch, outputs). Got y_true of shape "
+                f"{tuple(y_true_shape)} and y_pred of shape {tuple(y_pred_shape)}."
+            )
+        outputs = y_true_shape[1]
         kinds = ("squared_sum", "sum", "residual", "count")
         self._sums = [self.add_variable((outputs,), name=kind) for kind in kinds]
 
@@ -232,7 +243,7 @@ class R2Score(Metric):
             ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
         )
         if not self._sums:
-            self._build(y_true.shape[1])
+            self._build(y_true.shape, y_pred.shape)
         weights = ops.ones_like(y_true)
         if sample_weight is not None:
             sample_weight = ops.cast(sample_weight, self.dtype)
@@ -301,6 +312,7 @@ class PearsonCorrelation(MeanMetricWrapper):
     def __init__(
         self, name: str | None = "pearson_correlation", dtype: Any = None, axis: int = -1
     ) -> None:
+        axis = check_argument("PearsonCorrelation", "axis", axis, Integer())
         super().__init__(pearson_correlation, name, dtype, axis=axis)
 
 
@@ -310,4 +322,5 @@ class ConcordanceCorrelation(MeanMetricWrapper):
     def __init__(
         self, name: str | None = "concordance_correlation", dtype: Any = None, axis: int = -1
     ) -> None:
+        axis = check_argument("ConcordanceCorrelation", "axis", axis, Integer())
         super().__init__(concordance_correlation, name, dtype, axis=axis)

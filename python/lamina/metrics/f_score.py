@@ -6,11 +6,38 @@ from typing import Any
 
 from lamina import ops
 from lamina.metrics.base import Metric
-from lamina.validation import OneOf, check_argument, short_repr
+from lamina.validation import OneOf, check_argument
 from lamina.variable import Variable
 
 _AVERAGES = ("micro", "macro", "weighted")
 _ZERO = 1e-9  # scores no larger than this are never chosen as the best class
+
+
+def _checked_beta(beta: Any) -> float:
+    if not isinstance(beta, float):
+        raise ValueError(
+            "Invalid `beta` argument value. It should be a Python float. "
+            f"Received: beta={beta} of type '{type(beta)}'."
+        )
+    if beta <= 0.0:
+        raise ValueError(f"Invalid `beta` argument value. It should be > 0. Received: beta={beta}.")
+    return beta
+
+
+def _checked_threshold(threshold: Any) -> float | None:
+    if threshold is None:
+        return None
+    if not isinstance(threshold, float):
+        raise ValueError(
+            "Invalid `threshold` argument value. It should be a Python float. "
+            f"Received: threshold={threshold} of type '{type(threshold)}'."
+        )
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(
+            "Invalid `threshold` argument value. It should verify 0 < threshold <= 1. "
+            f"Received: threshold={threshold}."
+        )
+    return threshold
 
 
 class FBetaScore(Metric):
@@ -39,18 +66,30 @@ class FBetaScore(Metric):
     ) -> None:
         super().__init__(dtype, name)
         owner = type(self).__name__
-        self.average = check_argument(owner, "average", average, OneOf(*_AVERAGES, optional=True))
-        if not (isinstance(beta, float) and beta > 0.0):
-            raise ValueError(f"{owner}: beta must be a float > 0. Got {short_repr(beta)}.")
-        if threshold is not None and not (isinstance(threshold, float) and 0.0 < threshold <= 1.0):
-            raise ValueError(
-                f"{owner}: threshold must be None or a float in (0, 1]. "
-                f"Got {short_repr(threshold)}."
-            )
-        self.beta, self.threshold = beta, threshold
+        explanation = (
+            "Invalid `average` argument value. Expected one of: {None, 'micro', 'macro', "
+            f"'weighted'}}. Received: average={average}."
+        )
+        self.average = check_argument(
+            owner, "average", average, OneOf(*_AVERAGES, optional=True), explanation
+        )
+        self.beta, self.threshold = _checked_beta(beta), _checked_threshold(threshold)
         self._built = False
 
-    def _build(self, classes: int) -> None:
+    def _build(self, y_true_shape: tuple[Any, ...], y_pred_shape: tuple[Any, ...]) -> None:
+        """Make the counts for labels and scores (batch, classes)."""
+        both = f"y_pred.shape={tuple(y_pred_shape)} and y_true.shape={tuple(y_true_shape)}."
+        expects = f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim)"
+        if len(y_true_shape) != 2 or len(y_pred_shape) != 2:
+            raise ValueError(f"{expects}. Received input shapes: {both}")
+        if y_true_shape[-1] is None or y_pred_shape[-1] is None:
+            raise ValueError(
+                f"{expects}, with output_dim fully defined (not None). Received input shapes: "
+                f"{both}"
+            )
+        if y_true_shape != y_pred_shape:
+            raise ValueError(f"{expects}, the same for both. Received input shapes: {both}")
+        classes = y_true_shape[1]
         shape = () if self.average == "micro" else (classes,)
         self.true_positives = self.add_variable(shape, name="true_positives")
         self.false_positives = self.add_variable(shape, name="false_positives")
@@ -61,13 +100,8 @@ class FBetaScore(Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take one batch of labels 0 and 1 and scores (batch, classes) into account."""
         y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
-        if y_true.ndim != 2 or y_true.shape != y_pred.shape:
-            raise ValueError(
-                f"{type(self).__name__}: targets and predictions must have one shape (batch, "
-                f"classes). Got {y_true.shape} and {y_pred.shape}."
-            )
         if not self._built:
-            self._build(y_true.shape[1])
+            self._build(y_true.shape, y_pred.shape)
         if self.threshold is None:
             best = y_pred >= ops.max(y_pred, axis=-1, keepdims=True)
             chosen = ops.logical_and(best, ops.abs(y_pred) > _ZERO)

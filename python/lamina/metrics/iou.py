@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from lamina import config, ops
+from lamina.dtypes import standardize_dtype
 from lamina.metrics.base import Metric
 from lamina.tensor import Tensor
 from lamina.validation import Boolean, Integer, Real, check_argument, short_repr
@@ -40,7 +42,13 @@ class IoU(Metric):
         super().__init__("int32" if dtype is None else dtype, name)
         owner = type(self).__name__
         self.num_classes = check_argument(owner, "num_classes", num_classes, Integer(1))
-        self.target_class_ids = [int(i) for i in target_class_ids]
+        try:
+            self.target_class_ids = [int(i) for i in target_class_ids]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{owner}: target_class_ids must be a list of integers. "
+                f"Got {short_repr(target_class_ids)}."
+            ) from None
         if any(not 0 <= i < num_classes for i in self.target_class_ids):
             raise ValueError(
                 f"{owner}: target_class_ids must be in [0, {num_classes}). "
@@ -61,6 +69,7 @@ class IoU(Metric):
         dtype = self.dtype if self.dtype in config.FLOAT_TYPES else config.floatx()
         weights = ops.ones(y_true.shape, dtype)
         if sample_weight is not None:
+            self._warn_of_fractions(sample_weight)
             given = ops.cast(ops.cast(sample_weight, self.dtype), dtype)
             missing = list(range(given.ndim, y_true.ndim))
             weights = weights * (ops.expand_dims(given, missing) if missing else given)
@@ -72,6 +81,15 @@ class IoU(Metric):
         rows = rows * ops.reshape(weights, (-1, 1))
         counts = ops.matmul(ops.transpose(rows), columns)
         self.total_cm.assign_add(ops.cast(counts, self.dtype))
+
+    def _warn_of_fractions(self, sample_weight: Any) -> None:
+        given = getattr(sample_weight, "dtype", float)
+        if "int" in self.dtype and "float" in standardize_dtype(given):
+            warnings.warn(
+                f"{type(self).__name__}: sample_weight has a float type but the counts are "
+                f"{self.dtype}: casting cuts the fractions off. Pass dtype='float32'.",
+                stacklevel=3,
+            )
 
     def _class_ids(self, y: Any, is_sparse: bool) -> Tensor:
         return ops.cast(y if is_sparse else ops.argmax(y, axis=self.axis), "int32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamina import structure
+from lamina import structure, tree
 from lamina.layers.base import Layer
 from lamina.layers.core import Input, InputLayer, Lambda
 from lamina.layers.node import OpCall
@@ -60,12 +60,19 @@ def clone_model(
         raise ValueError(
             "clone_model: input_tensors and clone_function need a Sequential or functional model."
         )
-    return type(model).from_config(model.get_config())
+    clone: Model = type(model).from_config(model.get_config())
+    if model.built and (shapes := model.get_build_config()):
+        clone.build_from_config(shapes)
+    return clone
 
 
 def _clone_sequential(
     model: Sequential, input_tensors: Any, clone_layer: Callable[[Any], Any]
 ) -> Sequential:
+    if input_tensors is not None and len(structure.flatten(input_tensors)) != 1:
+        raise ValueError(
+            f"clone_model: `input_tensors` must be a single tensor. Got {input_tensors}."
+        )
     layers = [clone_layer(layer) for layer in model.layers]
     first = structure.flatten(input_tensors)[0] if input_tensors is not None else None
     if first is None and model._has_input():
@@ -86,12 +93,14 @@ def _clone_functional(
             for place in model.inputs
         ]
     else:
-        new_inputs = structure.flatten(input_tensors)
-        if len(new_inputs) != len(model.inputs):
+        try:
+            tree.assert_same_structure(model.input, input_tensors)
+        except ValueError as error:
             raise ValueError(
-                f"clone_model: input_tensors must hold {len(model.inputs)} tensors, got "
-                f"{len(new_inputs)}."
-            )
+                "clone_model: `input_tensors` must have the same structure as model.input: "
+                f"{model.input}. Got {input_tensors}. {error}"
+            ) from None
+        new_inputs = structure.flatten(input_tensors)
     values: dict[int, Any] = dict(zip(map(id, model.inputs), new_inputs, strict=True))
     clones = {
         id(operation): clone_layer(operation)

@@ -7,11 +7,13 @@ import warnings
 from functools import cached_property
 from typing import Any
 
-from lamina import ops, serialization, structure
+from lamina import ops, serialization, structure, tree
 from lamina.layers.base import Layer
+from lamina.layers.building import stack_level_of_user
 from lamina.layers.conversion import mask_of
 from lamina.layers.core import Input, InputLayer
 from lamina.layers.node import Node, OpCall, source_node
+from lamina.layers.state import context
 from lamina.models.graph import ModelGraph, map_graph
 from lamina.models.model import Model
 from lamina.models.restore import restore_graph
@@ -46,7 +48,8 @@ class Functional(Model):
         super().__init__(name=name, **kwargs)
         self.__dict__["_inputs_structure"] = inputs
         self.__dict__["_outputs_structure"] = outputs
-        self.__dict__["_graph"] = map_graph(self.inputs, self.outputs)
+        paths = [".".join(map(str, path)) for path, _ in tree.flatten_with_path(outputs)]
+        self.__dict__["_graph"] = map_graph(self.inputs, self.outputs, paths)
         self._operations = self._graph.operations
         self.supports_masking = True
         self.built = True
@@ -88,8 +91,8 @@ class Functional(Model):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that make the outputs, numbered where one makes several."""
-        return _numbered([tensor.history[0].name for tensor in self.outputs])
+        """Names of the layers that make the outputs."""
+        return [tensor.history[0].name for tensor in self.outputs]
 
     @property
     def input_shape(self) -> Any:
@@ -101,10 +104,14 @@ class Functional(Model):
         """Shape(s) of the output(s)."""
         return _shapes(self.output)
 
-    @property  # type: ignore[misc]  # unlike a Model's, it cannot be set
+    @property
     def layers(self) -> list[Layer]:
         """All layers from the inputs to the outputs; recorded ops are not layers."""
         return [operation for operation in self._operations if isinstance(operation, Layer)]
+
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        Model.layers.fset(self, value)  # type: ignore[attr-defined]
 
     @property
     def operations(self) -> list[Any]:
@@ -133,37 +140,79 @@ class Functional(Model):
         flat = self._in_order(inputs)
         if len(flat) != len(places):
             raise ValueError(
-                f"{self._shown_as}: expected {len(places)} inputs "
-                f"{self.input_names}, got {len(flat)}."
+                f"{self._shown_as} expects {len(places)} named input(s) with keys "
+                f"{self.input_names}, got {len(flat)} tensors."
             )
-        return [
-            tensor if tensor is None else self._fitted(tensor, place)
-            for tensor, place in zip(flat, places, strict=True)
-        ]
+        fitted = []
+        for index, (tensor, place) in enumerate(zip(flat, places, strict=True)):
+            if tensor is None:
+                self._check_optional(place)
+            fitted.append(None if tensor is None else self._fitted(tensor, place, index))
+        return fitted
 
     def _in_order(self, inputs: Any) -> list[Any]:
-        if not isinstance(inputs, dict):
-            return structure.flatten(inputs)
+        """The tensors in the inputs' order, from any structure that can be understood."""
         expected = self.input
-        keys = (
-            structure.flatten({key: key for key in expected})
-            if isinstance(expected, dict)
-            else self.input_names
-        )
+        if not structure.is_nested(expected) and not structure.is_nested(inputs):
+            return [inputs]
+        if not isinstance(inputs, dict):
+            is_one = isinstance(expected, (list, tuple)) and len(expected) == 1
+            if not (is_one and not structure.is_nested(inputs)) and not _nest_alike(
+                inputs, expected
+            ):
+                self._report_structure(inputs)
+            return structure.flatten(inputs)
+        if not isinstance(expected, dict):
+            return self._by_name(inputs)
+        keys = structure.sorted_keys(expected)
+        self._check_keys(inputs, keys)
+        if len(inputs) > len(keys):
+            self._report_structure(inputs)
+        return [leaf for key in keys for leaf in structure.flatten(inputs[key])]
+
+    def _by_name(self, inputs: dict[str, Any]) -> list[Any]:
+        """The tensors of a dict that is keyed by the names of the inputs."""
+        self._check_keys(inputs, self.input_names)
+        if not structure.is_nested(self.input):
+            self._report_structure(inputs)
+        return [leaf for name in self.input_names for leaf in structure.flatten(inputs[name])]
+
+    def _check_keys(self, inputs: dict[str, Any], keys: list[str]) -> None:
         missing = [key for key in keys if key not in inputs]
         if missing:
             raise ValueError(
                 f"{self._shown_as}: no data for input {missing[0]!r}. The model "
                 f"has inputs {keys}, got {list(inputs)}."
             )
-        extra = [key for key in inputs if key not in keys]
-        if extra:
-            warnings.warn(
-                f"{self.name}: ignoring {extra}, which are not inputs of the model.", stacklevel=4
-            )
-        return [leaf for key in keys for leaf in structure.flatten(inputs[key])]
 
-    def _fitted(self, tensor: Any, place: KerasTensor) -> Any:
+    def _report_structure(self, inputs: Any) -> None:
+        """Warn of inputs that are nested in another way; refuse them where the order is open.
+
+        Raises:
+            ValueError: for a list where the model has a dict whose keys are not in sorted order.
+        """
+        names = structure.map_structure(lambda place: place.history[0].name, self.input)
+        shown = structure.map_structure(lambda leaf: getattr(leaf, "shape", leaf), inputs)
+        message = (
+            "The structure of `inputs` doesn't match the expected structure.\n"
+            f"{self._shown_as} has inputs {names}, got {shown}."
+        )
+        count = len(structure.flatten(inputs))
+        if isinstance(self.input, dict) and count == len(self.inputs):
+            if not isinstance(inputs, dict) and list(self.input) != sorted(self.input):
+                raise ValueError(message)
+        fits = isinstance(inputs, dict) or count == len(self.inputs)
+        if fits and not context.discard_losses:
+            warnings.warn(message, stacklevel=stack_level_of_user())
+
+    def _check_optional(self, place: KerasTensor) -> None:
+        layer = place.history[0]
+        if not layer.optional:
+            raise ValueError(
+                f"{self._shown_as}: the input {layer.name!r} is not optional, but it got None."
+            )
+
+    def _fitted(self, tensor: Any, place: KerasTensor, index: int) -> Any:
         """Add or drop a last axis of size 1, check sizes, convert the dtype."""
         if tensor.dtype == place.dtype and tensor.shape[1:] == place.shape[1:]:
             return tensor
@@ -173,14 +222,14 @@ class Functional(Model):
             tensor = ops.squeeze(tensor, axis=-1)
         elif rank == wanted - 1 and place.shape[-1] == 1:
             tensor = ops.expand_dims(tensor, axis=-1)
-        self._check_shape(tensor, place)
+        self._check_shape(tensor, place, index)
         if tensor.dtype != place.dtype:
             tensor = ops.cast(tensor, place.dtype)
         if mask is not None and tensor.mask is None:
             tensor.mask = mask
         return tensor
 
-    def _check_shape(self, tensor: Any, place: KerasTensor) -> None:
+    def _check_shape(self, tensor: Any, place: KerasTensor, index: int) -> None:
         shape, wanted = tuple(tensor.shape), tuple(place.shape)
         pairs = list(zip(shape[1:], wanted[1:], strict=False))
         wrong = [(got, size) for got, size in pairs if None not in (got, size) and got != size]
@@ -189,14 +238,11 @@ class Functional(Model):
         ):
             return
         last = len(shape) == len(wanted) and pairs and pairs[-1] == (wrong[0] if wrong else None)
-        problem = (
-            f"expected {wrong[0][1]} features, got {wrong[0][0]}"
-            if last
-            else f"expected shape={wanted}, found shape={shape}"
-        )
+        problem = f"expected {wrong[0][1]} features, got {wrong[0][0]}: " if last else ""
+        path = ".".join(map(str, tree.flatten_with_path(self.input)[index][0]))
         raise ValueError(
-            f"{self._shown_as}: {problem}.\n"
-            f"  Input {place.history[0].name!r} has shape {shape}, the model was made for {wanted}."
+            f"{self._shown_as}: {problem}input with name {place.history[0].name!r} and path "
+            f"'{path}': expected shape={wanted}, found shape={shape}."
         )
 
     def compute_output_spec(
@@ -258,7 +304,7 @@ class Functional(Model):
         in_config = node.operation.settings() if isinstance(node.operation, OpCall) else {}
         kwargs = {key: value for key, value in node.kwargs.items() if key not in in_config}
         return {
-            "args": [structure.map_structure(describe, argument) for argument in node.args],
+            "args": tuple(structure.map_structure(describe, arg) for arg in node.args),
             "kwargs": structure.map_structure(describe, kwargs),
         }
 
@@ -269,16 +315,36 @@ class Functional(Model):
             return super().from_config(config)
         with serialization.CustomObjectScope(custom_objects):
             inputs, outputs = restore_graph(config)
-        extra = {} if config.get("trainable", True) else {"trainable": False}
         if cls is Model or not is_functional_constructor(cls):
-            cls = Functional
-        return cls(inputs=inputs, outputs=outputs, name=config.get("name"), **extra)
+            cls, config = Functional, {key: config.get(key) for key in ("name", "trainable")}
+        graph = ("layers", "input_layers", "output_layers")
+        extra = {key: value for key, value in config.items() if key not in graph}
+        if extra.get("trainable") in (True, None):
+            extra.pop("trainable", None)
+        return cls(inputs=inputs, outputs=outputs, **extra)
 
 
 def is_functional_constructor(cls: type[Model]) -> bool:
-    """Whether a class is made by `cls(inputs, outputs, name=...)`."""
+    """Whether a class is made by `cls(inputs, outputs, name=...)`, or passes on what it gets."""
     parameters = inspect.signature(cls.__init__).parameters
-    return cls is Functional or list(parameters)[1:4] == ["inputs", "outputs", "name"]
+    kinds = {parameter.kind for parameter in parameters.values()}
+    passes_on = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
+    takes_them = list(parameters)[1:4] == ["inputs", "outputs", "name"]
+    return cls is Functional or takes_them or passes_on
+
+
+def _nest_alike(a: Any, b: Any) -> bool:
+    """Whether two values nest in the same way; lists and tuples count as the same."""
+    if isinstance(a, dict) or isinstance(b, dict):
+        return (
+            isinstance(a, dict)
+            and isinstance(b, dict)
+            and set(a) == set(b)
+            and all(_nest_alike(a[key], b[key]) for key in b)
+        )
+    if not structure.is_nested(a) or not structure.is_nested(b):
+        return structure.is_nested(a) == structure.is_nested(b)
+    return len(a) == len(b) and all(map(_nest_alike, a, b))
 
 
 def _check_symbolic(value: Any, argument: str) -> None:
@@ -286,8 +352,8 @@ def _check_symbolic(value: Any, argument: str) -> None:
     for leaf in leaves:
         if not isinstance(leaf, KerasTensor):
             raise ValueError(
-                f"Model: all {argument} values must be KerasTensors (results of Input() or of "
-                f"layers called on them). Got {leaf!r} of type {type(leaf).__name__}."
+                f"All `{argument}` values must be KerasTensors (results of Input() or of layers "
+                f"called on them). Got {leaf!r} of type {type(leaf).__name__}."
             )
         if leaf.history is None:
             raise ValueError(f"Model: {leaf!r} in {argument} was not made by Input() or a layer.")
@@ -341,13 +407,3 @@ def _kept_index(tensor: KerasTensor, kept: set[int]) -> int:
 
 def _shapes(value: Any) -> Any:
     return structure.map_structure(lambda tensor: tuple(tensor.shape), value)
-
-
-def _numbered(names: list[str]) -> list[str]:
-    counts: dict[str, int] = {}
-    result = []
-    for name in names:
-        count = counts.get(name, 0)
-        counts[name] = count + 1
-        result.append(name if count == 0 else f"{name}_{count}")
-    return result

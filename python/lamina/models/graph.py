@@ -22,8 +22,14 @@ class ModelGraph(NamedTuple):
     operations: list[Any]
 
 
-def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> ModelGraph:
+def map_graph(
+    inputs: list[KerasTensor], outputs: list[KerasTensor], paths: list[str]
+) -> ModelGraph:
     """Return the graph between `inputs` and `outputs`.
+
+    Args:
+        inputs, outputs: symbolic tensors in flattened order.
+        paths: where each output stands in the structure of the outputs, for messages.
 
     Raises:
         ValueError: when an output depends on an input that is not listed, or two operations have
@@ -47,7 +53,7 @@ def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> ModelGra
         unique.values(), key=lambda op: (-operation_depths[id(op)], first_seen[id(op)])
     )
     nodes = [node for group in nodes_by_depth.values() for node in group]
-    _check_connected(nodes, inputs)
+    _check_connected(inputs, outputs, paths)
     _check_names(operations)
     return ModelGraph(nodes, nodes_by_depth, operations)
 
@@ -87,15 +93,20 @@ def _measure(finished: list[Node]) -> tuple[dict[int, int], dict[int, int]]:
     return depths, operation_depths
 
 
-def _check_connected(nodes: list[Node], inputs: list[KerasTensor]) -> None:
+def _check_connected(
+    inputs: list[KerasTensor], outputs: list[KerasTensor], paths: list[str]
+) -> None:
     known = {id(tensor) for tensor in inputs}
-    for node in nodes:
-        if node.is_input:
-            missing = [tensor for tensor in node.output_tensors if id(tensor) not in known]
-            if missing:
+    seen: set[int] = set()
+    for output, path in zip(outputs, paths, strict=True):
+        for node in _walk([output])[0]:
+            if id(node) in seen or not node.is_input:
+                continue
+            seen.add(id(node))
+            if any(id(tensor) not in known for tensor in node.output_tensors):
                 raise ValueError(
-                    f"Graph disconnected: the outputs depend on input {node.operation.name!r}, "
-                    "which is not connected to `inputs`. Add it to the model's inputs."
+                    f"Graph disconnected. Output with path `{path}` is not connected to the inputs: "
+                    f"it depends on input {node.operation.name!r}. Add that to the model's inputs."
                 )
 
 

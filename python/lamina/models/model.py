@@ -8,8 +8,11 @@ from typing import Any
 
 from lamina import serialization, structure
 from lamina.layers.base import Layer
+from lamina.layers.configuration import captured_arguments
 from lamina.layers.conversion import shapes_of
-from lamina.tensor import KerasTensor
+from lamina.models.pickling import portable_state, restore_model
+from lamina.models.state_tree import assign_state, state_tree
+from lamina.tensor import KerasTensor, Tensor
 from lamina.trainer import Trainer
 
 
@@ -31,7 +34,7 @@ class Model(Trainer, Layer):
     _not_children = frozenset(("_compile_arguments", "loss", "optimizer"))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is Model and _is_functional_call(args, kwargs):
+        if cls is Model and (len(args) >= 2 or _is_functional_call(args, kwargs)):
             from lamina.models.functional import Functional
 
             return super().__new__(Functional, *args, **kwargs)
@@ -87,7 +90,10 @@ class Model(Trainer, Layer):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError("Model.layers is the list of the model's layers: choose another name.")
+        raise AttributeError(
+            "`Model.layers` attribute is reserved for the list of the model's layers: choose "
+            "another name."
+        )
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return one layer by name or by position.
@@ -120,6 +126,53 @@ class Model(Trainer, Layer):
             reset = getattr(layer, "reset_state", None)
             if reset is not None and getattr(layer, "stateful", False):
                 reset()
+
+    # State as a tree
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, dict[str, Any]]:
+        """Return the values of all variables, nested by their paths.
+
+        Args:
+            value_format: "backend_tensor" for Tensors, "numpy_array" for arrays.
+
+        Returns:
+            A dict with "trainable_variables", "non_trainable_variables", "optimizer_variables"
+            and "metrics_variables", each a dict nested by the parts of the paths.
+
+        Raises:
+            ValueError: for another format, or when two variables have the same path.
+        """
+        if value_format not in ("backend_tensor", "numpy_array"):
+            raise ValueError(
+                "get_state_tree(): value_format must be 'backend_tensor' or 'numpy_array'. "
+                f"Got {value_format!r}."
+            )
+        return {
+            kind: state_tree(variables, as_arrays=value_format == "numpy_array")
+            for kind, variables in self._state_groups().items()
+        }
+
+    def set_state_tree(self, state_tree: dict[str, dict[str, Any]]) -> None:
+        """Set variables from (a part of) what `get_state_tree` returns.
+
+        Raises:
+            ValueError: for a kind or a path of variables that the model does not have.
+        """
+        groups = self._state_groups()
+        for kind, values in state_tree.items():
+            if kind not in groups:
+                raise ValueError(
+                    f"set_state_tree(): {kind!r} is no kind of variable. Allowed: {list(groups)}."
+                )
+            assign_state(groups[kind], values)
+
+    def _state_groups(self) -> dict[str, list[Any]]:
+        return {
+            "trainable_variables": self.trainable_variables,
+            "non_trainable_variables": self.non_trainable_variables,
+            "optimizer_variables": [] if self.optimizer is None else self.optimizer.variables,
+            "metrics_variables": self.metrics_variables,
+        }
 
     # Printing
 
@@ -210,16 +263,97 @@ class Model(Trainer, Layer):
 
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model's inference for other runtimes.
+
+        Args:
+            filepath: path of the file.
+            format: "onnx". (Keras's other formats are parts of other frameworks.)
+            verbose: whether a line says where the file is; None means yes.
+            input_signature: InputSpecs of the inputs; by default those of the model, with an open
+                batch size.
+            kwargs: `opset_version` of ONNX (18 or more).
+
+        Raises:
+            ValueError: for an unknown format, or a model whose inputs are not known.
+            NotImplementedError: for a format of another framework, and for an op without a form in
+                ONNX; names the layer.
+            ImportError: when onnx is not installed.
+
+        Source: https://keras.io/api/models/model_saving_apis/export/
+        """
+        from lamina.export import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
+    def quantize(  # type: ignore[override]
+        self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
+    ) -> None:
+        """Quantize every layer that can be; the others stay, with a warning.
+
+        Args:
+            mode: "int8", "int4", "float8", "gptq" or "awq"; the mode of `config` when None.
+            config: `lamina.quantizers.QuantizationConfig` of the mode; its default when None.
+            filters: regular expression, or list of them, for the names of layers to quantize, or
+                a function from a layer to whether it is quantized; all when None.
+            type_check: whether subclasses of layers, written by the user, are left as they are.
+
+        Raises:
+            ValueError: for an unbuilt layer, an unknown mode, or unknown arguments.
+
+        A model that was compiled must be compiled again to be trained.
+        """
+        from lamina.models.quantizing import quantize_model
+
+        type_check = kwargs.pop("type_check", True)
+        if kwargs:
+            raise ValueError(f"quantize: Unrecognized keyword arguments {kwargs}.")
+        quantize_model(self, mode, config, filters, type_check)
+
+    def get_quantization_layer_structure(self, mode: str | None = None) -> dict[str, Any] | None:
+        """Tell "gptq" and "awq" how data go through the model. To be written by the subclass.
+
+        Returns:
+            A dict with "pre_block_layers", the layers before the first block, and
+            "sequential_blocks", the blocks whose layers are quantized; None when not known.
+        """
+        del mode
+        return None
+
     def to_json(self, **kwargs: Any) -> str:
         """Return the model's config as JSON; `model_from_json` makes an untrained model of it."""
         return json.dumps(serialization.serialize_keras_object(self), **kwargs)
+
+    # Pickles and copies
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        is_inner = self.__dict__.pop("_goes_by_object", False)
+        state = None if is_inner else portable_state(self)
+        return super().__reduce_ex__(protocol) if state is None else (restore_model, state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Models inside go object by object too: others may hold the same layers.
+        inner = [*self._flatten_layers(include_self=False), self.__dict__.get("_functional")]
+        for model in inner:
+            if isinstance(model, Model):
+                model.__dict__["_goes_by_object"] = True
+        for layer in self._flatten_layers():  # losses of a trace have no numbers
+            layer._losses[:] = [loss for loss in layer._losses if not _is_symbolic(loss)]
+        return {**self.__dict__, "_trainer_predict": {}}  # the functions in it are of this model
 
     # Configuration
 
     def get_config(self) -> dict[str, Any]:
         config = Layer.get_config(self)
         if type(self).get_config is Model.get_config:
-            config = {**self._captured_arguments(), **config}
+            config = {**captured_arguments(self), **config}
         return config
 
     @classmethod
@@ -233,6 +367,10 @@ class Model(Trainer, Layer):
             )
         with serialization.CustomObjectScope(custom_objects):
             return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]
+
+
+def _is_symbolic(loss: Any) -> bool:
+    return isinstance(loss, Tensor) and loss.is_symbolic
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
@@ -251,7 +389,7 @@ def _is_functional_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         given = (kwargs["inputs"], kwargs["outputs"])
     else:
         return False
-    return all(isinstance(leaf, KerasTensor) for leaf in structure.iterate(given[0]))
+    return any(isinstance(leaf, KerasTensor) for leaf in structure.iterate(given))
 
 
 def _become_functional(cls: type) -> None:

@@ -19,8 +19,14 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
 
     operations = {form["name"]: _operation(form) for form in config["layers"]}
     pending = [
-        (form["name"], node) for form in config["layers"] for node in form.get("inbound_nodes", ())
+        (form["name"], _current_form(node))
+        for form in config["layers"]
+        for node in form.get("inbound_nodes", ())
     ]
+    for _, node in pending:
+        for source, _ in _sources(node):
+            if source not in operations:
+                raise ValueError(f"Cannot connect the layers of the config. Missing node: {source}")
     made: dict[tuple[str, int], list[Any]] = {}
     counts: dict[str, int] = {}
     for form in config["layers"]:
@@ -42,7 +48,10 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
                 args = (args[0], _as_key(args[1]))
             made[name, index] = structure.flatten(operations[name](*args, **kwargs))
         if len(waiting) == len(pending):
-            raise ValueError(f"Cannot connect layer {waiting[0][0]!r}: the config has no source.")
+            raise ValueError(
+                f"Cannot connect layer {waiting[0][0]!r}: the config has no source for it, or the "
+                "layers form a loop."
+            )
         pending = waiting
 
     def place(reference: Any) -> Any:
@@ -57,11 +66,46 @@ def restore_graph(config: dict[str, Any]) -> tuple[Any, Any]:
     )
 
 
+def _current_form(node: Any) -> dict[str, Any]:
+    """A node as Keras 3 writes it: {"args", "kwargs"}.
+
+    Keras 2 wrote a list of [layer name, node index, tensor index, keyword arguments], one for each
+    tensor of the first argument.
+    """
+    if isinstance(node, dict):
+        return node
+    tensors = [_legacy_tensor(reference) for reference in node]
+    keywords = node[0][3] if node and len(node[0]) > 3 else {}
+    first = tensors[0] if len(tensors) == 1 else tensors
+    return {
+        "args": [first],
+        "kwargs": {
+            name: _legacy_tensor(value) if _is_legacy_tensor(value) else value
+            for name, value in keywords.items()
+        },
+    }
+
+
+def _legacy_tensor(reference: Any) -> dict[str, Any]:
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": list(reference[:3])}}
+
+
+def _is_legacy_tensor(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) in (3, 4)
+        and isinstance(value[0], str)
+        and all(isinstance(index, int) for index in value[1:3])
+    )
+
+
 def _operation(form: dict[str, Any]) -> Any:
     module = form.get("module") or ""
     if module.startswith(("keras.ops", "keras.src.ops", "lamina.ops")):
         return _recorded_op(form)
     layer = serialization._deserialize(form)
+    if not hasattr(layer, "_inbound_nodes"):
+        raise ValueError(f"The config's layer {form.get('name')!r} is no layer: {form}.")
     if layer.name != form["name"]:
         layer.name = form["name"]
     return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from lamina import serialization, structure
@@ -37,6 +38,7 @@ class Sequential(Model):
     ) -> None:
         super().__init__(trainable=trainable, name=name, **kwargs)
         self._functional: Functional | None = None
+        self._has_inferred_input = False
         self._stack: list[Layer] = []
         if layers:
             if not isinstance(layers, (list, tuple)):
@@ -56,16 +58,17 @@ class Sequential(Model):
             layer = layer.history[0]
         if not isinstance(layer, Layer):
             raise ValueError(
-                f"Sequential takes layers (`Layer` instances). Got {layer} of type {type(layer)}."
+                f"Sequential: Only instances of `Layer` can be added. Got {layer} of type "
+                f"{type(layer)}."
             )
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(
-                f"Sequential: layer names must be unique, and {layer.name!r} is taken. Give the "
-                "layer another name=."
+                f"Sequential: the layers should have unique names, and {layer.name!r} is taken. "
+                "Give the layer another name=."
             )
         if isinstance(layer, InputLayer) and self._stack and self._has_input():
             raise ValueError(
-                f"Sequential {self.name!r} has its input shape already: "
+                f"Sequential {self.name!r} has already been configured for inputs of shape "
                 f"{self._input_batch_shape()}. A second Input cannot be added."
             )
         before = list(self._stack)
@@ -88,8 +91,8 @@ class Sequential(Model):
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off the stack and return it."""
-        if not self._stack:
-            raise IndexError(f"Sequential model '{self.name}' has no layers to pop.")
+        if not self.layers:
+            raise IndexError(f"{self.name} (Sequential): there is no layer left to pop.")
         layer = self._stack.pop()
         self._reset()
         if rebuild:
@@ -121,25 +124,47 @@ class Sequential(Model):
                 self.build(shape)
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the weights of all layers for inputs of this shape (batch axis first)."""
+        """Make the weights of all layers for inputs of this shape (batch axis first).
+
+        A stack whose first layer takes several tensors, or with a layer that cannot tell its
+        output's shape, is built at its first call instead.
+
+        Raises:
+            ValueError: without layers, for a shape other than that of the stack's Input, and for
+                a layer whose `call` needs more than one tensor.
+        """
         if not self._stack:
             raise ValueError(f"Sequential {self.name!r} has no layers to build: add() some first.")
         if not self._has_input():
+            if input_shape is None:
+                raise ValueError(f"Sequential {self.name!r}: build() needs input_shape.")
             if not structure.is_shape(input_shape):
-                raise ValueError(
-                    f"Sequential: input_shape must be one tuple of sizes. Got {input_shape!r}."
-                )
+                return  # several inputs: the layers run one after the other as they are
             dtype = self._stack[0].input_dtype
             self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=dtype))
-            self.__dict__["_has_inferred_input"] = True
+            self._has_inferred_input = True
+        elif input_shape is not None and not self._has_inferred_input:
+            self._check_input_shape(input_shape)
+        for layer in self._stack:
+            _check_call(layer)
         inputs = outputs = self._stack[0].output
         for layer in self._stack[1:]:
-            outputs = layer(outputs)
+            try:
+                outputs = layer(outputs)
+            except NotImplementedError:
+                return  # a shape that only running the layer tells
         self._functional = Functional(inputs, outputs)
         self._functional.__dict__["_owner"] = self
         # The first data do not bind the sizes of later ones: the layers know what they need.
-        inferred = self.__dict__.get("_has_inferred_input", False)
-        self._functional.__dict__["_checks_sizes"] = not inferred
+        self._functional.__dict__["_checks_sizes"] = not self._has_inferred_input
+
+    def _check_input_shape(self, input_shape: Any) -> None:
+        own = self._input_batch_shape()
+        if not structure.is_shape(input_shape) or tuple(input_shape) != tuple(own):
+            raise ValueError(
+                f"Sequential {self.name!r} has already been configured for inputs of shape {own}. "
+                f"It cannot be built for {input_shape}."
+            )
 
     # The functional model behind
 
@@ -154,6 +179,11 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers one after the other."""
+        if self._functional is None:
+            outputs = inputs
+            for layer in self.layers:
+                outputs = layer(outputs)
+            return outputs
         return self._built_functional("output").call(inputs, training=training, mask=mask)
 
     def compute_output_spec(
@@ -180,7 +210,8 @@ class Sequential(Model):
     @layers.setter
     def layers(self, _: Any) -> None:
         raise AttributeError(
-            "Sequential.layers is the list of the model's layers: choose another name."
+            "`Sequential.layers` attribute is reserved for the list of the model's layers. Use "
+            "`add()` and `pop()` to change them."
         )
 
     @property
@@ -255,3 +286,18 @@ class Sequential(Model):
         if model._functional is None and model._stack and structure.is_shape(shape):
             model.build(tuple(shape))
         return model
+
+
+def _check_call(layer: Layer) -> None:
+    """Refuse a layer whose `call` cannot do with one tensor alone."""
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(layer.call).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise ValueError(
+            "Sequential: call() of a layer can only have a single positional argument without a "
+            f"default. That of {layer.name} ({type(layer).__name__}) needs {needed}."
+        )

@@ -81,7 +81,7 @@ def _range_of(layers: list[Any], layer_range: Any) -> tuple[int, int]:
         return 0, len(layers)
     if len(layer_range) != 2 or not all(isinstance(name, str) for name in layer_range):
         raise ValueError(
-            f"layer_range must be a list or tuple of 2 layer names. Received: {layer_range}"
+            f"summary(): layer_range must be two names, the first and the last. Got {layer_range}."
         )
     lower = [i for i, layer in enumerate(layers) if re.match(layer_range[0], layer.name)]
     upper = [i for i, layer in enumerate(layers) if re.match(layer_range[1], layer.name)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import config
+from lamina.dtypes import numpy_dtype
 from lamina.ops.core import TensorLike, standardize_dtype, to_dtype
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, symbolic_op
@@ -23,8 +24,13 @@ def _sizes(shape: Shape, op: str) -> tuple[int, ...]:
     return tuple(int(d) for d in sizes)
 
 
-def _constant(array: np.ndarray) -> Tensor:
-    return convert(array, dtype=str(array.dtype))
+def _constant(array: np.ndarray, dtype: Any) -> Tensor:
+    name = standardize_dtype(dtype)
+    return convert(array.astype(numpy_dtype(name), copy=False), dtype=name)
+
+
+def _numpy_type(dtype: Any) -> np.dtype[Any]:
+    return numpy_dtype(standardize_dtype(dtype))
 
 
 @symbolic_op
@@ -35,12 +41,12 @@ def array(x: TensorLike, dtype: Any = None) -> Tensor:
 
 def zeros(shape: Shape, dtype: Any = None) -> Tensor:
     """Return zeros of `shape`; `dtype` None is floatx."""
-    return _constant(np.zeros(_sizes(shape, "zeros"), standardize_dtype(dtype)))
+    return _constant(np.zeros(_sizes(shape, "zeros"), _numpy_type(dtype)), dtype)
 
 
 def ones(shape: Shape, dtype: Any = None) -> Tensor:
     """Return ones of `shape`; `dtype` None is floatx."""
-    return _constant(np.ones(_sizes(shape, "ones"), standardize_dtype(dtype)))
+    return _constant(np.ones(_sizes(shape, "ones"), _numpy_type(dtype)), dtype)
 
 
 def empty(shape: Shape, dtype: Any = None) -> Tensor:
@@ -111,7 +117,7 @@ def arange(
     if stop is None:
         start, stop = 0, start
     values = np.arange(start, stop, 1 if step is None else step)
-    return _constant(values.astype(standardize_dtype(dtype)))
+    return _constant(values, dtype)
 
 
 def linspace(
@@ -137,8 +143,8 @@ def linspace(
     values, step = np.linspace(
         np.asarray(start), np.asarray(stop), num, endpoint, retstep=True, axis=axis
     )  # fmt: skip
-    result = _constant(np.asarray(values).astype(wanted))
-    return (result, _constant(np.asarray(step, wanted))) if retstep else result
+    result = _constant(np.asarray(values), wanted)
+    return (result, _constant(np.asarray(step), wanted)) if retstep else result
 
 
 def logspace(
@@ -152,7 +158,7 @@ def logspace(
 ) -> Tensor:
     """Return `num` values from base ** start to base ** stop, evenly spaced in the exponent."""
     exponents = np.linspace(np.asarray(start), np.asarray(stop), num, endpoint, axis=axis)
-    return _constant(np.power(float(base), exponents).astype(standardize_dtype(dtype)))
+    return _constant(np.power(float(base), exponents), dtype)
 
 
 def eye(
@@ -162,7 +168,10 @@ def eye(
     dtype: Any = None,
 ) -> Tensor:
     """Return an (N, M) matrix: one on diagonal k, zero off it."""
-    return _constant(np.eye(int(N), None if M is None else int(M), k, standardize_dtype(dtype)))
+    for size in (N, M):
+        if isinstance(size, (float, np.floating)):
+            raise TypeError(f"eye: sizes must be integers. Got {size!r}.")
+    return _constant(np.eye(int(N), None if M is None else int(M), k), dtype)
 
 
 def identity(n: int, dtype: Any = None) -> Tensor:
@@ -177,7 +186,7 @@ def tri(
     dtype: Any = None,
 ) -> Tensor:
     """Return an (N, M) matrix with ones on and below the k-th diagonal."""
-    return _constant(np.tri(int(N), None if M is None else int(M), k, standardize_dtype(dtype)))
+    return _constant(np.tri(int(N), None if M is None else int(M), k), dtype)
 
 
 @symbolic_op
@@ -204,7 +213,7 @@ def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
 
 
 def _window(values: np.ndarray) -> Tensor:
-    return _constant(values.astype(config.floatx()))
+    return _constant(values, None)
 
 
 def bartlett(x: int) -> Tensor:

@@ -41,8 +41,8 @@ def _same_shape(op: str, target: Tensor, output: Tensor) -> None:
     )
     if differ:
         raise ValueError(
-            f"{op}: target and output must have the same shape. "
-            f"Got target {target.shape} and output {output.shape}."
+            f"{op}: target has shape {target.shape}, output {output.shape}; they must have the same "
+            "shape."
         )
 
 

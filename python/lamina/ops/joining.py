@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.ops.core import TensorLike, normalize_axis, promote, reshape_to
+from lamina.ops.core import TensorLike, ndim, normalize_axis, promote, reshape_to
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, symbolic_op
 
@@ -45,7 +45,9 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
     place = normalize_axis(axis, x.ndim, "unstack")
     count = x.shape[place] if num is None else int(num)
     if count is None:
-        raise ValueError(f"unstack: the size of axis {axis} is not known; pass num.")
+        raise ValueError(
+            f"unstack: shape {x.shape} does not say how many parts there are; pass `num`."
+        )
     rest = [d for i, d in enumerate(x.shape) if i != place]
     return [reshape_to(part, rest) for part in cut(x, [1] * count, place)]
 
@@ -109,7 +111,7 @@ def array_split(x: TensorLike, indices_or_sections: Any, axis: int = 0) -> list[
 
 def hsplit(x: TensorLike, indices_or_sections: Any) -> list[Tensor]:
     """Cut along the second axis (the first of a 1-D tensor)."""
-    return split(x, indices_or_sections, 0 if len(convert(x).shape) == 1 else 1)
+    return split(x, indices_or_sections, 0 if ndim(x) == 1 else 1)
 
 
 def vsplit(x: TensorLike, indices_or_sections: Any) -> list[Tensor]:
@@ -178,7 +180,10 @@ def pad(
     if mode not in ("constant", "reflect", "symmetric"):
         raise ValueError(f"pad: mode must be 'constant', 'reflect' or 'symmetric'. Got {mode!r}.")
     if constant_values is not None and mode != "constant":
-        raise ValueError(f"pad: constant_values is for mode='constant'. Got mode={mode!r}.")
+        raise ValueError(
+            "Argument `constant_values` can only be provided when `mode == 'constant'`. "
+            f"Got mode={mode!r}."
+        )
     widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (x.ndim, 2)).tolist()
     low, high = [w[0] for w in widths], [w[1] for w in widths]
     value = 0.0 if constant_values is None else float(constant_values)

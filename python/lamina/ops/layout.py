@@ -33,7 +33,13 @@ def reshape(x: TensorLike, newshape: int | Sequence[int]) -> Tensor:
         newshape: the sizes; one may be -1 (or None) and is worked out.
     """
     sizes = [newshape] if isinstance(newshape, (int, np.integer)) else list(newshape)
-    return reshape_to(convert(x), [None if d is None else int(d) for d in sizes])
+    wanted = [None if d is None else int(d) for d in sizes]
+    if any(d is not None and d < -1 for d in wanted):
+        raise ValueError(
+            "reshape: each size must be a non-negative integer, or -1 for one that is worked out. "
+            f"Got newshape={newshape!r}."
+        )
+    return reshape_to(convert(x), wanted)
 
 
 @symbolic_op
@@ -47,9 +53,16 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """Reorder the axes: axis i of the result is axis `axes[i]` of `x`; None reverses them."""
     x = convert(x)
     perm = list(range(x.ndim))[::-1] if axes is None else list(axes)
-    perm = normalize_axes(perm, x.ndim, "transpose")
-    if len(perm) != x.ndim:
-        raise ValueError(f"transpose: axes must name all {x.ndim} axes. Got {axes!r}.")
+    if not all(isinstance(p, (int, np.integer)) and -x.ndim <= p < x.ndim for p in perm):
+        raise ValueError(
+            f"transpose: Each axis in `axes` must be an integer in [{-x.ndim}, {x.ndim}). "
+            f"Got axes={axes!r}."
+        )
+    if sorted(int(p) % x.ndim for p in perm) != list(range(x.ndim)):
+        raise ValueError(
+            f"transpose: axes must be a valid permutation of {x.ndim} axes. Got axes={axes!r}."
+        )
+    perm = [int(p) % x.ndim for p in perm]
     return permute(x, perm)
 
 

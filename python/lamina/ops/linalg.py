@@ -86,7 +86,7 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: Any = 2) -> Tensor:
 
 @symbolic_op
 def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Sum products over the last axis of x1 and the last but one of x2 (NumPy's `dot`)."""
+    """Sum products as NumPy's `dot`: the last axis of x1 meets the last but one of x2."""
     a, b = promote(x1, x2)
     if a.ndim == 0 or b.ndim == 0:
         return apply("logical_and" if a.dtype == "bool" else "multiply", a, b)
@@ -152,12 +152,23 @@ def cross(
         axisa = axisb = axisc = axis
     a, b = promote(x1, x2)
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(f"cross: vectors must have 3 components. Got {a.shape} and {b.shape}.")
+    sizes = (a.shape[-1], b.shape[-1])
+    if not {2, 3}.issuperset(sizes):
+        raise ValueError(
+            f"cross: vectors must have 2 or 3 components. Got {a.shape} and {b.shape}."
+        )
+    # A vector of two components lies in the plane; two of them leave only the third component.
+    a, b = (x if x.shape[-1] == 3 else _with_zero(x) for x in (a, b))
     forward, backward = [1, 2, 0], [2, 0, 1]
     plus = apply("multiply", take(a, forward, -1), take(b, backward, -1))
     minus = apply("multiply", take(a, backward, -1), take(b, forward, -1))
-    return moveaxis(apply("subtract", plus, minus), -1, axisc)
+    y = apply("subtract", plus, minus)
+    return take(y, 2, -1) if sizes == (2, 2) else moveaxis(y, -1, axisc)
+
+
+def _with_zero(x: Tensor) -> Tensor:
+    outer = [0] * (x.ndim - 1)
+    return apply("pad", x, low=[*outer, 0], high=[*outer, 1], mode="constant", value=0.0)
 
 
 @symbolic_op
@@ -165,12 +176,19 @@ def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     """Factor a matrix into one with orthonormal columns and an upper triangular one.
 
     Args:
-        x: (m, n).
-        mode: "reduced": q is (m, min(m, n)).
+        x: (..., m, n).
+        mode: "reduced": q is (..., m, min(m, n)); "complete": q is (..., m, m).
     """
-    if mode != "reduced":
-        raise ValueError(f"qr: mode must be 'reduced'. Got {mode!r}.")
-    return apply("qr", to_float(x))
+    if mode not in ("reduced", "complete"):
+        raise ValueError(
+            f"qr: unknown mode. Expected one of {{'reduced', 'complete'}}. Got mode={mode!r}."
+        )
+    x = to_float(x)
+    if x.ndim < 2 or None in x.shape[-2:]:
+        raise ValueError(
+            f"qr: x must have at least 2 axes, the last two of known size. Got shape {x.shape}."
+        )
+    return apply("qr", x, mode=mode)
 
 
 @symbolic_op
@@ -310,7 +328,8 @@ def trapezoid(
     if x is None:
         width = convert(0.5 * dx, dtype=y.dtype)
     else:
-        gaps = diff(to_dtype(convert(x), y.dtype))
+        x = to_dtype(convert(x), y.dtype)
+        gaps = diff(x, axis=0 if x.ndim == 1 else place)
         gaps = reshape_to(gaps, [None, *[1] * (y.ndim - place - 1)]) if gaps.ndim == 1 else gaps
         width = apply("multiply", gaps, convert(0.5, dtype=y.dtype))
     return apply("sum", apply("multiply", ends, width), axes=[place], keepdims=False)
@@ -329,3 +348,12 @@ __all__ = [
     "trapezoid",
     "vdot",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Factorisations, norms and derivatives live in modules of their own.
+    import lamina.ops
+
+    if not name.startswith("_") and hasattr(lamina.ops, name):
+        return getattr(lamina.ops, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

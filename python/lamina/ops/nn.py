@@ -344,3 +344,12 @@ __all__ = [
     "tanh_shrink",
     "threshold",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Convolution, pooling and the rest of the family live in modules of their own.
+    import lamina.ops
+
+    if not name.startswith("_") and hasattr(lamina.ops, name):
+        return getattr(lamina.ops, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,6 @@
-"""Normalisation and attention."""
+"""Normalisation."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from lamina import config
 from lamina.ops.core import (
@@ -10,7 +8,6 @@ from lamina.ops.core import (
     TensorLike,
     normalize_axes,
     normalize_axis,
-    promote,
     reshape_to,
     to_dtype,
     to_float,
@@ -93,13 +90,14 @@ def layer_normalization(
         axis: axes to normalise over.
         epsilon: added to the variance; None: the configured one.
     """
-    x = to_float(x)
+    given = to_float(x)
+    x = _widened(given)
     axes = normalize_axes(axis, x.ndim, "layer_normalization")
     centred = apply("subtract", x, apply("mean", x, axes=axes, keepdims=True))
     spread = apply("mean", apply("square", centred), axes=axes, keepdims=True)
     floor = config.epsilon() if epsilon is None else float(epsilon)
     y = apply("multiply", centred, apply("rsqrt", apply("add", spread, _number(floor, x))))
-    return _affine(y, gamma, beta, axes)
+    return to_dtype(_affine(y, gamma, beta, axes), given.dtype)
 
 
 @symbolic_op
@@ -107,12 +105,18 @@ def rms_normalization(
     x: TensorLike, scale: TensorLike | None = None, axis: Axes = -1, epsilon: float | None = None
 ) -> Tensor:
     """Divide by the root of the mean square along `axis`, then multiply by `scale`."""
-    x = to_float(x)
+    given = to_float(x)
+    x = _widened(given)
     axes = normalize_axes(axis, x.ndim, "rms_normalization")
     floor = config.epsilon() if epsilon is None else float(epsilon)
     power = apply("mean", apply("square", x), axes=axes, keepdims=True)
     y = apply("multiply", x, apply("rsqrt", apply("add", power, _number(floor, x))))
-    return _affine(y, scale, None, axes)
+    return to_dtype(_affine(y, scale, None, axes), given.dtype)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Half-precision numbers as float32: their squares and sums would overflow."""
+    return to_dtype(x, "float32") if x.dtype in ("float16", "bfloat16") else x
 
 
 def _affine(
@@ -125,53 +129,8 @@ def _affine(
     return x
 
 
-@symbolic_op
-def dot_product_attention(
-    query: TensorLike,
-    key: TensorLike,
-    value: TensorLike,
-    bias: TensorLike | None = None,
-    mask: TensorLike | None = None,
-    scale: float | None = None,
-    is_causal: bool = False,
-    flash_attention: bool | None = None,
-    attn_logits_soft_cap: float | None = None,
-) -> Tensor:
-    """Mix values by how well their keys fit the query: softmax(q k^T * scale) v.
-
-    Args:
-        query: (batch, target time, heads, features).
-        key, value: (batch, source time, heads, features).
-        bias: added to the logits (batch, heads, target time, source time).
-        mask: boolean, of the shape of the logits; False takes a position out.
-        scale: of the logits; None: 1 / sqrt(features).
-        is_causal: whether a position sees only itself and those before it.
-        flash_attention: accepted for Keras's sake; True is refused.
-        attn_logits_soft_cap: c in c * tanh(logits / c), or None.
-    """
-    from lamina.ops.linalg import einsum
-
-    if flash_attention:
-        raise ValueError("dot_product_attention: flash_attention is not available. Got True.")
-    q, k, v = promote(query, key, value, floating=True)
-    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    logits = apply("multiply", einsum("btnh,bsnh->bnts", q, k), _number(factor, q))
-    if attn_logits_soft_cap is not None:
-        cap = _number(float(attn_logits_soft_cap), q)
-        logits = apply("multiply", apply("tanh", apply("divide", logits, cap)), cap)
-    if bias is not None:
-        logits = apply("add", logits, to_dtype(convert(bias), q.dtype))
-    masks = [] if mask is None else [to_dtype(convert(mask), "bool")]
-    if is_causal:
-        masks.append(convert(np.tril(np.ones((q.shape[1], k.shape[1]), dtype=bool))))
-    for m in masks:
-        logits = apply("select", m, logits, _number(-0.7 * float(np.finfo(q.dtype).max), q))
-    return einsum("bnts,bsnh->btnh", apply("softmax", logits, axis=3), v)
-
-
 __all__ = [
     "batch_normalization",
-    "dot_product_attention",
     "layer_normalization",
     "normalize",
     "rms_normalization",

@@ -72,6 +72,9 @@ def _extreme(
     x = convert(x)
     if x.dtype == "bool":
         return _fold("any" if op == "max" else "all", x, axis, keepdims)
+    if initial is not None and 0 in x.shape:  # nothing but `initial` to choose from
+        sums = _fold("sum", x, axis, keepdims)
+        return apply("add", sums, convert(initial, dtype=x.dtype))
     folded = _fold(op, x, axis, keepdims)
     if initial is None:
         return folded
@@ -246,7 +249,8 @@ def norm(
 
     Args:
         x: tensor, computed as a float.
-        ord: None (2-norm of all elements), a number, inf, -inf, "fro" or 0 (count of nonzeros).
+        ord: None (2-norm of all elements), a number, inf, -inf, "fro", "nuc" (sum of the singular
+            values; 2 and -2 of a matrix: the largest and smallest) or 0 (count of nonzeros).
         axis: one axis (vectors), two (matrices), or None: all axes.
         keepdims: whether the folded axes stay with size 1.
     """
@@ -263,7 +267,19 @@ def norm(
         sums = apply("sum", size, axes=[folded], keepdims=True)
         edge = apply("max" if ord > 0 else "min", sums, axes=[kept], keepdims=True)
         return edge if keepdims else apply("sum", edge, axes=sorted(axes), keepdims=False)
-    raise ValueError(f"norm: ord={ord!r} is not defined over {len(axes)} axes.")
+    if len(axes) == 2 and ord in (2, -2, "nuc"):
+        return _spectral_norm(x, ord, axes, keepdims)
+    raise ValueError(f"Invalid `ord` argument for a norm over {len(axes)} axes. Got ord={ord!r}.")
+
+
+def _spectral_norm(x: Tensor, order: Any, axes: list[int], keepdims: bool) -> Tensor:
+    from lamina.ops.layout import permute
+
+    rest = [i for i in range(x.ndim) if i not in axes]
+    s = apply("svd", permute(x, [*rest, *axes]), full_matrices=False)[1]
+    op = {2: "max", -2: "min", "nuc": "sum"}[order]
+    y = apply(op, s, axes=[s.ndim - 1], keepdims=False)
+    return reshape_to(y, [1 if i in axes else d for i, d in enumerate(x.shape)]) if keepdims else y
 
 
 def _vector_norm(x: Tensor, size: Tensor, order: float, axes: list[int], keepdims: bool) -> Tensor:

@@ -40,7 +40,7 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
     x = convert(x)
     if x.dtype == "bool":
         x = to_dtype(x, "uint8")
-    if axis is None:
+    if axis is None or x.ndim == 0:
         x, axis = reshape_to(x, [None]), 0
     return to_dtype(
         apply("argsort", x, axis=normalize_axis(axis, x.ndim, "argsort")), "int32"
@@ -244,28 +244,6 @@ def isin(
     return apply("logical_not", found) if invert else found
 
 
-@symbolic_op
-def segment_sum(
-    data: TensorLike,
-    segment_ids: TensorLike,
-    num_segments: int | None = None,
-    sorted: bool = False,  # noqa: A002, E501
-) -> Tensor:
-    """Add up the rows of `data` that have the same segment id.
-
-    Args:
-        data: (n, ...).
-        segment_ids: integers (n,) in [0, num_segments).
-        num_segments: rows of the result; None: the largest id plus one (eagerly only).
-        sorted: accepted for Keras's sake and changes nothing.
-    """
-    data, ids = convert(data), to_dtype(convert(segment_ids), "int64")
-    if num_segments is None:
-        num_segments = int(ids.numpy().max()) + 1
-    rows = reshape_to(ids, [*ids.shape, 1])
-    return apply("scatter_add", rows, data, shape=[int(num_segments), *data.shape[1:]])
-
-
 def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
     """Return the indices (int32) of the elements that are not 0, one tensor for each axis.
 
@@ -287,6 +265,8 @@ def unique(
     return_inverse: bool = False,
     return_counts: bool = False,
     axis: int | None = None,
+    size: int | None = None,
+    fill_value: Any = None,
 ) -> Any:
     """Return the different elements of `x`, ascending; eagerly only.
 
@@ -295,6 +275,8 @@ def unique(
         sorted: accepted for Keras's sake; the result is always sorted.
         return_index, return_inverse, return_counts: what else to return, as int32.
         axis: whole slices along it are compared; None flattens.
+        size: how many to return: further ones are cut off, missing ones filled up.
+        fill_value: what fills up; None: the first (smallest) element.
 
     Raises:
         ValueError: inside a traced model, since the size depends on the data.
@@ -302,10 +284,40 @@ def unique(
     if is_tracing():
         raise ValueError("unique gives a result whose size depends on the data; it runs eagerly.")
     wanted = (return_index, return_inverse, return_counts)
-    found: Any = np.unique(convert(x).numpy(), *wanted, axis=axis)  # type: ignore[call-overload]
-    if not any(wanted):
-        return convert(found)
-    return (convert(found[0]), *(convert(extra.astype(np.int32)) for extra in found[1:]))
+    values = convert(x).numpy()
+    # Every NaN is another element, as in Keras.
+    unique_of: Any = np.unique  # its overloads know no flags that are variables
+    found = unique_of(values, *wanted, axis=axis, equal_nan=False)
+    parts = list(found) if any(wanted) else [found]
+    place = 0 if axis is None else axis
+    if size is not None:
+        parts = _resize_unique(parts, wanted, int(size), fill_value, place)
+    if return_inverse:  # one index for each element, or for each slice along the axis
+        inverse = 1 + int(return_index)
+        parts[inverse] = parts[inverse].reshape(values.shape if axis is None else -1)
+    out = [convert(parts[0]), *(convert(extra.astype(np.int32)) for extra in parts[1:])]
+    return tuple(out) if any(wanted) else out[0]
+
+
+def _resize_unique(
+    parts: list[Any], wanted: tuple[bool, bool, bool], size: int, fill_value: Any, axis: int
+) -> list[Any]:
+    """Cut or fill the elements, their first places and their counts; not the inverse."""
+    elements = parts[0]
+    missing = builtins.max(size - elements.shape[axis], 0)
+    filler = np.take(elements, [0] * missing, axis) if elements.size else elements
+    if fill_value is not None:
+        filler = np.full_like(filler, fill_value)
+    kept = np.take(elements, range(builtins.min(size, elements.shape[axis])), axis)
+    out = [np.concatenate([kept, filler], axis)]
+    names = [n for n, flag in zip(("index", "inverse", "counts"), wanted, strict=True) if flag]
+    for name, part in zip(names, parts[1:], strict=True):
+        if name == "inverse":
+            out.append(part)
+            continue
+        fill = part[:1].repeat(missing) if name == "index" else np.zeros(missing, part.dtype)
+        out.append(np.concatenate([part[:size], fill]))
+    return out
 
 
 @symbolic_op
@@ -326,7 +338,7 @@ def histogram(
     low, high = range
     if low == high:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, int(bins) + 1).astype(x.dtype)
+    edges = convert(np.linspace(low, high, int(bins) + 1), dtype=x.dtype)
     ids = searchsorted(edges[1:-1], x, "right") if bins > 1 else to_dtype(
         apply("less", x, x), "int32"
     )  # fmt: skip
@@ -337,7 +349,7 @@ def histogram(
     )
     ids = apply("select", outside, convert(-1, dtype="int32"), ids)
     hits = apply("one_hot", ids, classes=int(bins), dtype="int32", axis=-1)
-    return apply("sum", hits, axes=[0], keepdims=False), convert(edges)
+    return apply("sum", hits, axes=[0], keepdims=False), edges
 
 
 __all__ = [
@@ -352,7 +364,6 @@ __all__ = [
     "percentile",
     "quantile",
     "searchsorted",
-    "segment_sum",
     "sort",
     "top_k",
     "unique",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamina import serialization
-from lamina.optimizers import schedules
+from lamina.optimizers import legacy, schedules
 from lamina.optimizers.adafactor import Adafactor
 from lamina.optimizers.adagrad import Adadelta, Adagrad
 from lamina.optimizers.adam import Adam, AdamW
@@ -45,19 +45,20 @@ _registry = Registry(
         ScheduleFreeAdamW,
         adamw=AdamW,
         rmsprop=RMSprop,
+        schedulefreeadamw=ScheduleFreeAdamW,
     ),
     Optimizer,
 )
 
 
 def get(identifier: Any) -> Any:
-    """Return the optimizer that a name, configuration or class stands for.
+    """Return the optimizer that a name, configuration or class stands for; None stays.
 
     Raises:
         ValueError: if nothing has that name; suggests the nearest one.
     """
     found = _registry.get(identifier)
-    if not isinstance(found, Optimizer):
+    if found is not None and not isinstance(found, Optimizer):
         raise ValueError(f"optimizer: must be a name, configuration or Optimizer. Got {found!r}.")
     return found
 
@@ -93,6 +94,7 @@ __all__ = [
     "ScheduleFreeAdamW",
     "deserialize",
     "get",
+    "legacy",
     "schedules",
     "serialize",
 ]

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from lamina import ops
 from lamina.optimizers.base import Optimizer
 from lamina.validation import Boolean, Real, check_argument
@@ -83,11 +81,11 @@ class Adafactor(Optimizer):
         self.epsilon_2 = check("epsilon_2", epsilon_2, Real(0))
         self.clip_threshold = check("clip_threshold", clip_threshold, Real(0, closed="right"))
         self.relative_step = check("relative_step", relative_step, Boolean())
-        self._rows: list[Variable] = []
-        self._columns: list[Variable] = []
-        self._moments: list[Variable] = []
+        self._r: list[Variable] = []
+        self._c: list[Variable] = []
+        self._v: list[Variable] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the rows and columns of matrices, and a second moment for every weight.
 
         Weights of fewer axes get scalars in their places, and every weight a moment in full, so
@@ -95,34 +93,34 @@ class Adafactor(Optimizer):
         """
         if self.built:
             return
-        super().build(variables)
-        for variable in variables:
+        super().build(var_list)
+        for variable in var_list:
             shape, name = variable.shape, variable.name
             if len(shape) < 2:
-                row, column = (self._own_variable(np.zeros((), np.int32), name) for _ in range(2))
+                row, column = (self._own_variable(0, "int32", name) for _ in range(2))
             else:
                 row = self.add_variable(shape[:-1], dtype=variable.dtype, name=name)
                 column = self.add_variable(
                     (*shape[:-2], shape[-1]), dtype=variable.dtype, name=name
                 )
-            self._rows.append(row)
-            self._columns.append(column)
-            self._moments.append(self.add_variable_from_reference(variable, "velocity"))
+            self._r.append(row)
+            self._c.append(column)
+            self._v.append(self.add_variable_from_reference(variable, "velocity"))
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight."""
         position, dtype = self._get_variable_index(variable), variable.dtype
-        step = ops.cast(self.iterations + 1, dtype)
+        step = self._step_number(variable)
         rate = ops.cast(learning_rate, dtype)
         rate = ops.minimum(rate, 1.0 / ops.sqrt(step))
         rate = ops.maximum(self.epsilon_2, _rms(variable)) * rate
         memory = 1.0 - ops.power(step, self.beta_2_decay)
         square = ops.square(gradient) + self.epsilon_1
-        moment = self._moments[position]
+        moment = self._v[position]
         if len(variable.shape) < 2:
             self.assign(moment, memory * moment + (1.0 - memory) * square)
         else:
-            row, column = self._rows[position], self._columns[position]
+            row, column = self._r[position], self._c[position]
             self.assign(row, memory * row + (1.0 - memory) * ops.mean(square, axis=-1))
             self.assign(column, memory * column + (1.0 - memory) * ops.mean(square, axis=-2))
             share = row / ops.mean(row, axis=-1, keepdims=True)

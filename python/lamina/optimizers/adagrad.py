@@ -67,24 +67,20 @@ class Adagrad(Optimizer):
             "initial_accumulator_value", initial_accumulator_value, Real(0)
         )
         self.epsilon = check("epsilon", epsilon, Real(0))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the sums."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(
-            self.add_optimizer_variables(
-                variables, ["accumulator"], initializers.Constant(self.initial_accumulator_value)
-            )
+        super().build(var_list)
+        self._accumulators = self.add_optimizer_variables(
+            var_list, "accumulator", initializers.Constant(self.initial_accumulator_value)
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        self._apply_weight_decay([variable], learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
-        (total,) = self._slots_of(variable)
+        total = self._slot_of(self._accumulators, variable)
         self.assign(total, total + ops.square(gradient))
         self.assign_sub(variable, rate * gradient / ops.sqrt(total + self.epsilon))
 
@@ -151,24 +147,24 @@ class Adadelta(Optimizer):
         check = functools.partial(check_argument, type(self).__name__)
         self.rho = check("rho", rho, Real(0, 1))
         self.epsilon = check("epsilon", epsilon, Real(0))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the averages of squared gradients and steps."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(
-            self.add_optimizer_variables(variables, ["accumulated_grad", "accumulated_delta_var"])
+        super().build(var_list)
+        self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(
+            var_list, ["accumulated_grad", "accumulated_delta_var"]
         )
 
-    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+    def update_step(self, grad: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        self._apply_weight_decay([variable], learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
-        grads, steps = self._slots_of(variable)
-        self.assign(grads, self.rho * grads + (1.0 - self.rho) * ops.square(gradient))
-        step = gradient * ops.sqrt(steps + self.epsilon) / ops.sqrt(grads + self.epsilon)
+        grads, steps = self._slots_of(
+            variable, self._accumulated_grads, self._accumulated_delta_vars
+        )
+        self.assign(grads, self.rho * grads + (1.0 - self.rho) * ops.square(grad))
+        step = grad * ops.sqrt(steps + self.epsilon) / ops.sqrt(grads + self.epsilon)
         self.assign(steps, self.rho * steps + (1.0 - self.rho) * ops.square(step))
         self.assign_sub(variable, rate * step)
 

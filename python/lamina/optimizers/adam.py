@@ -32,6 +32,7 @@ class Adam(Optimizer):
     """
 
     _is_sweep = True
+    _has_fused_decay = True
 
     def __init__(
         self,
@@ -71,20 +72,24 @@ class Adam(Optimizer):
         self.beta_2 = check_argument(owner, "beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check_argument(owner, "epsilon", epsilon, Real(0))
         self.amsgrad = check_argument(owner, "amsgrad", amsgrad, Boolean())
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the two moments, and with amsgrad of the largest second one."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(self.add_optimizer_variables(variables, ["momentum", "velocity"]))
+        super().build(var_list)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            var_list, ["momentum", "velocity"]
+        )
         if self.amsgrad:
-            self._slots.append(self.add_optimizer_variables(variables, "velocity_hat"))
+            self._velocity_hats = self.add_optimizer_variables(var_list, "velocity_hat")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        states = [variable, *self._slots_of(variable)]
+        lists = [self._momentums, self._velocities]
+        if self.amsgrad:
+            lists.append(self._velocity_hats)
+        states = [variable, *self._slots_of(variable, *lists)]
         after = apply(
             "adam_amsgrad_update" if self.amsgrad else "adam_update",
             *(state.value for state in states),
@@ -94,7 +99,7 @@ class Adam(Optimizer):
             beta_1=float(self.beta_1),
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
-            weight_decay=self._decay_of(variable),
+            weight_decay=self._decay_in_sweep(variable),
         )
         for state, value in zip(states, after, strict=True):
             self.assign(state, value)
@@ -139,7 +144,9 @@ class AdamW(Adam):
         **kwargs: Any,
     ) -> None:
         if weight_decay is None:
-            raise ValueError("AdamW: weight_decay must be a number >= 0. Got None.")
+            raise ValueError(
+                "AdamW: weight_decay must be a number, got None. Without decay, use Adam."
+            )
         super().__init__(
             learning_rate,
             beta_1,

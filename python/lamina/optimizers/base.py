@@ -7,15 +7,22 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from lamina import config, names, ops, serialization
 from lamina.ops.core import to_dtype
 from lamina.optimizers import schedules
 from lamina.optimizers.state import OptimizerState
+from lamina.stateless import call_with_values
 from lamina.tensor import Tensor
-from lamina.tracing import apply, convert
-from lamina.validation import Boolean, Integer, Real, check_argument, did_you_mean, short_repr
+from lamina.tracing import apply, convert, mark_seam
+from lamina.validation import (
+    Boolean,
+    Integer,
+    Real,
+    Text,
+    check_argument,
+    did_you_mean,
+    short_repr,
+)
 from lamina.variable import Variable
 
 # Written into configurations by other versions of Keras; they change nothing here.
@@ -61,6 +68,7 @@ class Optimizer(OptimizerState):
         check = functools.partial(check_argument, type(self).__name__)
         positive = Real(0, closed="right", optional=True)
         self._refuse_unknown(kwargs)
+        name = check("name", name, Text(optional=True))
         self.name = names.auto_name(type(self).__name__) if name is None else name
         self.weight_decay = check("weight_decay", weight_decay, Real(0, optional=True))
         self.clipnorm = check("clipnorm", clipnorm, positive)
@@ -69,8 +77,8 @@ class Optimizer(OptimizerState):
         given = [c for c in (clipnorm, clipvalue, global_clipnorm) if c is not None]
         if len(given) > 1:
             raise ValueError(
-                f"{type(self).__name__}: clipnorm, clipvalue and global_clipnorm exclude each "
-                f"other: set only one. Got clipnorm={clipnorm!r}, clipvalue={clipvalue!r}, "
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be given. "
+                f"{type(self).__name__} got clipnorm={clipnorm!r}, clipvalue={clipvalue!r}, "
                 f"global_clipnorm={global_clipnorm!r}."
             )
         self.use_ema = check("use_ema", use_ema, Boolean())
@@ -86,8 +94,7 @@ class Optimizer(OptimizerState):
         self._updates_now: Tensor | None = None  # while applying with accumulation
         self._learning_rate = self._checked_rate(learning_rate)
         if isinstance(self._learning_rate, float):
-            rate = np.asarray(self._learning_rate, config.floatx())
-            self._learning_rate = self._own_variable(rate, "learning_rate")
+            self._learning_rate = self._own_rate(self._learning_rate)
 
     def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
         if "decay" in kwargs:
@@ -115,6 +122,9 @@ class Optimizer(OptimizerState):
 
     # Learning rate
 
+    def _own_rate(self, rate: float) -> Variable:
+        return self._own_variable(rate, config.floatx(), "learning_rate")
+
     @property
     def learning_rate(self) -> Any:
         """The learning rate at the present step."""
@@ -125,7 +135,7 @@ class Optimizer(OptimizerState):
         if isinstance(self._learning_rate, schedules.LearningRateSchedule):
             if not isinstance(rate, schedules.LearningRateSchedule):
                 raise TypeError(
-                    "This optimizer was created with a LearningRateSchedule, so its learning "
+                    "This optimizer was created with a `LearningRateSchedule`, so its learning "
                     f"rate cannot be set to {short_repr(rate)}. Give the optimizer a number, or "
                     "assign another schedule."
                 )
@@ -136,8 +146,7 @@ class Optimizer(OptimizerState):
             if isinstance(self._learning_rate, Variable):
                 self._learning_rate.assign(rate)
             else:
-                value = np.asarray(rate, config.floatx())
-                self._learning_rate = self._own_variable(value, "learning_rate")
+                self._learning_rate = self._own_rate(rate)
             return
         if isinstance(self._learning_rate, Variable):
             self._variables = [v for v in self._variables if v is not self._learning_rate]
@@ -153,6 +162,14 @@ class Optimizer(OptimizerState):
         )  # fmt: skip
 
     # Updating
+
+    def _step_number(self, variable: Variable) -> Tensor:
+        """Return the number of the present update, from 1, in the weight's type or float32.
+
+        Powers of the betas, which are near 1, would be 1 in narrower types.
+        """
+        is_wide = variable.dtype in ("float32", "float64")
+        return ops.cast(self.iterations + 1, variable.dtype if is_wide else "float32")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight: subclasses define it."""
@@ -193,13 +210,58 @@ class Optimizer(OptimizerState):
         Raises:
             ValueError: if numbers differ, a weight is unknown, or every gradient is None.
         """
-        grads, variables = list(grads), self._variables_for(list(grads), trainable_variables)
-        pairs = self._usable(grads, variables)
+        grads = list(grads)
+        if not grads:
+            return
+        variables = self._variables_for(grads, trainable_variables)
+        mark_seam()
+        pairs = self._usable(self._overwrite(grads, variables))
         units = self._units(pairs)
         if units:
             self._update(units)
             self._show_updates([variable for _, variable in units])
         self._iterations.assign_add(1)
+
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what `apply` would make of values, and change nothing.
+
+        Args:
+            optimizer_variables: values of `variables`.
+            grads: one gradient for each weight, or None.
+            trainable_variables: values of the weights that the optimizer was built for.
+
+        Returns:
+            New values of the weights, and of `variables`.
+
+        Raises:
+            ValueError: before `build`, or if numbers differ.
+        """
+        if not self.built:
+            raise ValueError(
+                "stateless_apply: the optimizer must be built: call build(variables) first."
+            )
+        weights, own = self._trainable_variables, self.variables
+        for what, known, given in (
+            ("trainable_variables", weights, trainable_variables),
+            ("optimizer_variables", own, optimizer_variables),
+        ):
+            if len(known) != len(given):
+                raise ValueError(
+                    f"stateless_apply: {what} must hold {len(known)} values. Got {len(given)}."
+                )
+
+        with self._weight_by_weight():
+            _, values = call_with_values(
+                lambda: self.apply(grads, weights),
+                [*weights, *own],
+                [*trainable_variables, *optimizer_variables],
+            )
+        return values[: len(weights)], values[len(weights) :]
 
     def _variables_for(
         self, grads: list[Any], trainable_variables: Sequence[Variable] | None
@@ -216,7 +278,7 @@ class Optimizer(OptimizerState):
             if not self.built:
                 self.build(variables)
             for v in variables:
-                if id(v) not in self._positions:
+                if self._var_key(v) not in self._trainable_variables_indices:
                     raise ValueError(
                         f"apply(): unknown variable {v.path!r}: the optimizer was built for others."
                     )
@@ -226,11 +288,29 @@ class Optimizer(OptimizerState):
             )
         return variables
 
-    def _usable(
+    def _overwrite(
         self, grads: list[Any], variables: Sequence[Variable]
-    ) -> list[tuple[Tensor, Variable]]:
-        missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
-        if missing and len(missing) == len(variables):
+    ) -> list[tuple[Any, Variable]]:
+        """Give weights with `overwrite_with_gradient` their gradients; return the other pairs."""
+        others = []
+        for gradient, variable in zip(grads, variables, strict=True):
+            if gradient is None or not variable.overwrite_with_gradient:
+                others.append((gradient, variable))
+                continue
+            gradient = to_dtype(convert(gradient), variable.dtype)
+            if self.gradient_accumulation_steps:
+                # Such a "gradient" is a statistic: the largest one counts.
+                accumulator = self._slot_of(self._accumulated_gradients, variable)
+                gradient = ops.maximum(accumulator, gradient)
+                is_last = self._ends_accumulation()
+                accumulator.assign(ops.where(is_last, ops.zeros_like(gradient), gradient))
+                gradient = ops.where(is_last, gradient, variable)
+            variable.assign(gradient)
+        return others
+
+    def _usable(self, pairs: list[tuple[Any, Variable]]) -> list[tuple[Tensor, Variable]]:
+        missing = [v.path for g, v in pairs if g is None]
+        if missing and len(missing) == len(pairs):
             raise ValueError("No gradients provided for any variable.")
         if missing:
             warnings.warn(
@@ -238,27 +318,21 @@ class Optimizer(OptimizerState):
                 stacklevel=4,
             )
         scale = self.loss_scale_factor
-        pairs = []
-        for gradient, variable in zip(grads, variables, strict=True):
-            if gradient is None:
-                continue
-            gradient = to_dtype(convert(gradient), variable.dtype)
-            if variable.overwrite_with_gradient:
-                variable.assign(gradient)
-            else:
-                pairs.append((gradient if scale is None else gradient / scale, variable))
-        return pairs
+        return [
+            (g if scale is None else g / scale, v)
+            for g, v in ((to_dtype(convert(g), v.dtype), v) for g, v in pairs if g is not None)
+        ]
 
     def _units(self, pairs: list[tuple[Tensor, Variable]]) -> list[tuple[Tensor, Variable]]:
         """Return what is updated at once: flat buffers where all their weights have gradients."""
         if self.clipnorm is not None and not self.gradient_accumulation_steps:
             pairs = [(self._clip_by_norm(g, self.clipnorm), v) for g, v in pairs]
-        waiting = {self._positions[id(v)]: (g, v) for g, v in pairs}
+        waiting = {self._get_variable_index(v): (g, v) for g, v in pairs}
         units = []
         for group in self._groups:
             if self.clipnorm is not None and self.gradient_accumulation_steps:
                 break  # the mean of the gradients is what is clipped, weight by weight
-            if all(i in waiting for i in group.members):
+            if all(i in waiting for i in group.members) and not self._was_assigned(group):
                 parts = [waiting.pop(i)[0] for i in group.members]
                 units.append((apply("pack", *parts), group.flat))
         return units + list(waiting.values())
@@ -267,53 +341,69 @@ class Optimizer(OptimizerState):
         if self.gradient_accumulation_steps:
             units = self._accumulate(units)
         variables = [v for _, v in units]
-        grads = self._clip([g for g, _ in units])
+        grads = self._clip_units([g for g, _ in units])
         rate = self._get_current_learning_rate()
         self._begin_update()
-        if not self._sweeps():
-            self._apply_weight_decay(variables, rate)
+        self._decays_in_update_step = self._sweeps() and self._has_fused_decay
+        if not self._decays_in_update_step:
+            self._apply_weight_decay(variables)
         for gradient, variable in zip(grads, variables, strict=True):
             self.update_step(gradient, variable, rate)
+        self._updates_now, self._decays_in_update_step = None, False
         if self.use_ema:
-            self._update_averages(variables)
+            self._update_model_variables_moving_average(variables)
         for variable in variables:
             if variable.constraint is not None:
-                self.assign(variable, variable.constraint(variable))
-        self._updates_now = None
+                variable.assign(variable.constraint(variable))
+
+    def _ends_accumulation(self) -> Tensor:
+        return ops.equal(ops.mod(self._iterations + 1, self.gradient_accumulation_steps), 0)
 
     def _accumulate(self, units: list[tuple[Tensor, Variable]]) -> list[tuple[Tensor, Variable]]:
-        steps = self.gradient_accumulation_steps
-        assert steps is not None
-        updates_now = ops.equal(ops.mod(self._iterations + 1, steps), 0)
+        updates_now = self._ends_accumulation()
         means = []
         for gradient, variable in units:
-            accumulator = self._accumulators[self._get_variable_index(variable)]
+            accumulator = self._slot_of(self._accumulated_gradients, variable)
             total = accumulator + gradient
             accumulator.assign(ops.where(updates_now, ops.zeros_like(total), total))
-            means.append((total / float(steps), variable))
+            means.append((total / float(self.gradient_accumulation_steps or 1), variable))
         self._updates_now = updates_now
         return means
+
+    # Clipping
 
     @staticmethod
     def _clip_by_norm(gradient: Tensor, greatest: float) -> Tensor:
         norm = ops.sqrt(apply("sum_squares", gradient))
         return gradient * (greatest / ops.maximum(norm, greatest))
 
-    def _clip(self, grads: list[Tensor]) -> list[Tensor]:
-        if self.clipnorm is not None and self.gradient_accumulation_steps:
-            return [self._clip_by_norm(g, self.clipnorm) for g in grads]
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        """Return the gradients as `clipnorm`, `global_clipnorm` or `clipvalue` bounds them."""
+        known = [g if g is None else convert(g) for g in grads]
+        if self.clipnorm is not None:
+            bound = self.clipnorm
+            return [g if g is None else self._clip_by_norm(g, bound) for g in known]
         if self.clipvalue is not None:
-            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+            low, high = -self.clipvalue, self.clipvalue
+            return [g if g is None else ops.clip(g, low, high) for g in known]
         if self.global_clipnorm is not None:
-            squares = [apply("sum_squares", g) for g in grads]
+            squares = [apply("sum_squares", g) for g in known if g is not None]
             norm = ops.sqrt(functools.reduce(ops.add, squares))
             factor = self.global_clipnorm / ops.maximum(norm, self.global_clipnorm)
-            return [g * ops.cast(factor, g.dtype) for g in grads]
-        return grads
+            return [g if g is None else g * ops.cast(factor, g.dtype) for g in known]
+        return known
+
+    def _clip_units(self, grads: list[Tensor]) -> list[Tensor]:
+        # By norm, gradients are clipped weight by weight, before they are packed (see `_units`).
+        if self.clipnorm is not None and not self.gradient_accumulation_steps:
+            return grads
+        return self._clip_gradients(grads)
 
     # Weight decay
 
-    def _apply_weight_decay(self, variables: Sequence[Variable], rate: Any) -> None:
+    def _apply_weight_decay(self, variables: Sequence[Variable]) -> None:
+        """Take the decay off the weights, before their update."""
+        rate = self._get_current_learning_rate()
         for variable in variables:
             decay = self._decay_of(variable)
             if decay:
@@ -322,21 +412,23 @@ class Optimizer(OptimizerState):
 
     # Moving averages of the weights
 
-    def _update_averages(self, variables: Sequence[Variable]) -> None:
-        has_past = ops.cast(ops.not_equal(self._iterations, 0), config.floatx())
+    def _update_model_variables_moving_average(self, variables: Sequence[Variable]) -> None:
+        has_past = ops.cast(ops.not_equal(self.iterations, 0), config.floatx())
         for variable in variables:
             keep = ops.cast(has_past * self.ema_momentum, variable.dtype)
-            average = self._averages[self._get_variable_index(variable)]
+            average = self._slot_of(self._model_variables_moving_average, variable)
             average.assign(keep * average + (1.0 - keep) * variable)
             if self.ema_overwrite_frequency:
-                done = ops.mod(self._iterations + 1, self.ema_overwrite_frequency)
+                done = ops.mod(self.iterations + 1, self.ema_overwrite_frequency)
                 variable.assign(ops.where(ops.equal(done, 0), average, variable))
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Give weights the values of their averages, as the end of training does."""
         if self.use_ema:
             for variable in var_list:
-                variable.assign(self._averages[self._get_variable_index(variable)])
+                average = self._slot_of(self._model_variables_moving_average, variable)
+                if average is not None:  # overwritten with gradients: it has none
+                    variable.assign(average)
 
     def scale_loss(self, loss: Any) -> Any:
         """Multiply the loss by `loss_scale_factor`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,14 @@ from lamina import initializers, ops
 from lamina.optimizers.base import Optimizer
 from lamina.validation import Real, check_argument
 from lamina.variable import Variable
+
+
+def _with_sign(argument: str, value: Any, sign: str) -> float:
+    """Return a number that is 0 or has that sign ("positive" or "negative"), or raise."""
+    number = check_argument("Ftrl", argument, value, Real())
+    if (number < 0) if sign == "positive" else (number > 0):
+        raise ValueError(f"`{argument}` needs to be {sign} or zero. Received: {argument}={value}.")
+    return float(number)
 
 
 class Ftrl(Optimizer):
@@ -33,6 +40,12 @@ class Ftrl(Optimizer):
 
     Source: McMahan and others. Ad click prediction: a view from the trenches. 2013.
     """
+
+    initial_accumulator_value: float
+    learning_rate_power: float
+    l1_regularization_strength: float
+    l2_regularization_strength: float
+    l2_shrinkage_regularization_strength: float
 
     def __init__(
         self,
@@ -69,37 +82,34 @@ class Ftrl(Optimizer):
             name,
             **kwargs,
         )
-        check = functools.partial(check_argument, type(self).__name__)
-        self.learning_rate_power = check("learning_rate_power", learning_rate_power, Real(high=0))
-        self.initial_accumulator_value = check(
-            "initial_accumulator_value", initial_accumulator_value, Real(0)
-        )
-        self.l1_regularization_strength = check(
-            "l1_regularization_strength", l1_regularization_strength, Real(0)
-        )
-        self.l2_regularization_strength = check(
-            "l2_regularization_strength", l2_regularization_strength, Real(0)
-        )
-        self.l2_shrinkage_regularization_strength = check(
-            "l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength, Real(0)
-        )
-        self.beta = check("beta", beta, Real(0))
-        self._slots: list[list[Variable]] = []
+        for argument, value, sign in (
+            ("initial_accumulator_value", initial_accumulator_value, "positive"),
+            ("learning_rate_power", learning_rate_power, "negative"),
+            ("l1_regularization_strength", l1_regularization_strength, "positive"),
+            ("l2_regularization_strength", l2_regularization_strength, "positive"),
+            (
+                "l2_shrinkage_regularization_strength",
+                l2_shrinkage_regularization_strength,
+                "positive",
+            ),
+        ):
+            setattr(self, argument, _with_sign(argument, value, sign))
+        self.beta = check_argument(type(self).__name__, "beta", beta, Real(0))
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the squared gradients and of the linear terms."""
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         starts = [initializers.Constant(self.initial_accumulator_value), "zeros"]
-        self._slots = list(
-            self.add_optimizer_variables(variables, ["accumulator", "linear"], starts)
+        self._accumulators, self._linears = self.add_optimizer_variables(
+            var_list, ["accumulator", "linear"], starts
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight."""
         rate = ops.cast(learning_rate, variable.dtype)
-        squares, linear = self._slots_of(variable)
+        squares, linear = self._slots_of(variable, self._accumulators, self._linears)
         power = -self.learning_rate_power
         shrinkage = 2.0 * self.l2_shrinkage_regularization_strength
         before, total = ops.power(squares, power), squares + ops.square(gradient)

@@ -66,20 +66,21 @@ class Lamb(Optimizer):
         self.beta_1 = check("beta_1", beta_1, Real(0, 1, closed="left"))
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the two moments."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(self.add_optimizer_variables(variables, ["momentum", "velocity"]))
+        super().build(var_list)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            var_list, ["momentum", "velocity"]
+        )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight."""
         rate = ops.cast(learning_rate, variable.dtype)
-        momentum, velocity = self._slots_of(variable)
-        step = ops.cast(self.iterations + 1, variable.dtype)
+        momentum, velocity = self._slots_of(variable, self._momentums, self._velocities)
+        step = self._step_number(variable)
         self.assign(momentum, momentum + (gradient - momentum) * (1.0 - self.beta_1))
         self.assign(velocity, velocity + (ops.square(gradient) - velocity) * (1.0 - self.beta_2))
         mean = momentum / (1.0 - ops.power(self.beta_1, step))

@@ -63,22 +63,24 @@ class Lion(Optimizer):
             **kwargs,
         )
         check = functools.partial(check_argument, type(self).__name__)
-        self.beta_1 = check("beta_1", beta_1, Real(0, 1, closed="right"))
+        explanation = (
+            "beta_1 must be above 0, for at 0 only the sign of the last gradient counts, and at "
+            f"most 1. Got {beta_1!r}."
+        )
+        self.beta_1 = check("beta_1", beta_1, Real(0, 1, closed="right"), explanation)
         self.beta_2 = check("beta_2", beta_2, Real(0, 1))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the momentum."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(self.add_optimizer_variables(variables, ["momentum"]))
+        super().build(var_list)
+        self._momentums = self.add_optimizer_variables(var_list, "momentum")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        self._apply_weight_decay([variable], learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
-        (momentum,) = self._slots_of(variable)
+        momentum = self._slot_of(self._momentums, variable)
         mixed = momentum * self.beta_1 + gradient * (1.0 - self.beta_1)
         self.assign_sub(variable, rate * ops.sign(mixed))
         self.assign(momentum, momentum * self.beta_2 + gradient * (1.0 - self.beta_2))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from lamina import ops, serialization
 from lamina.optimizers.base import Optimizer
@@ -28,7 +28,10 @@ class LossScaleOptimizer(Optimizer):
         initial_scale: first scale of the loss, > 0.
         dynamic_growth_steps: see above, > 0.
         name: by default from the class.
-        kwargs: those of `Optimizer` belong to the inner optimizer and are refused here.
+        dynamic: only True; a fixed scale is `loss_scale_factor` of an ordinary optimizer.
+        kwargs: those of `Optimizer` belong to the inner optimizer: only their defaults are allowed.
+
+    The inner optimizer's own `loss_scale_factor` becomes None.
     """
 
     def __init__(
@@ -44,12 +47,11 @@ class LossScaleOptimizer(Optimizer):
             raise TypeError(
                 f"{owner}: inner_optimizer must be an Optimizer. Got {short_repr(inner_optimizer)}."
             )
-        if kwargs:
-            raise ValueError(
-                f"{owner} does not support {next(iter(kwargs))!r}: give it to the inner optimizer."
-            )
+        self._refuse_inner_arguments(kwargs)
         super().__init__(0.0, name=name)
+        self._has_scale = False
         self.inner_optimizer = inner_optimizer
+        inner_optimizer.loss_scale_factor = None
         self.initial_scale = check_argument(
             owner, "initial_scale", initial_scale, Real(0, closed="right")
         )
@@ -57,17 +59,47 @@ class LossScaleOptimizer(Optimizer):
             owner, "dynamic_growth_steps", dynamic_growth_steps, Integer(1)
         )
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    @staticmethod
+    def _refuse_inner_arguments(kwargs: dict[str, Any]) -> None:
+        if not kwargs.pop("dynamic", True):
+            raise ValueError(
+                "LossScaleOptimizer: dynamic must be True. For a scale that stays, set "
+                "`loss_scale_factor` of an ordinary optimizer."
+            )
+        defaults = {
+            key: parameter.default
+            for key, parameter in inspect.signature(Optimizer.__init__).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        unknown = [key for key in kwargs if key not in defaults]
+        if unknown:
+            raise ValueError(
+                "LossScaleOptimizer: unknown arguments: "
+                + ", ".join(f"`{key}`" for key in unknown)
+                + "."
+            )
+        for key, value in kwargs.items():
+            if value != defaults[key]:
+                raise ValueError(
+                    f"LossScaleOptimizer does not take {key}={value!r}: set it on the "
+                    "`inner_optimizer`."
+                )
+
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the scale and the counter, and build the inner optimizer."""
         if self.built:
             return
-        super().build(variables)
-        self._good_steps = self._own_variable(np.zeros((), np.int32), "step_counter")
-        scale = np.asarray(self.initial_scale, np.float32)
-        self._scale = self._own_variable(scale, "dynamic_scale")
-        self.inner_optimizer.build(variables)
+        super().build(var_list)
+        self._make_scale()
+        self.inner_optimizer.build(var_list)
         # A bad step is undone weight by weight.
         self.inner_optimizer.release()
+
+    def _make_scale(self) -> None:
+        if not self._has_scale:
+            self.step_counter = self._own_variable(0, "int32", "step_counter")
+            self.dynamic_scale = self._own_variable(self.initial_scale, "float32", "dynamic_scale")
+            self._has_scale = True
 
     @property
     def variables(self) -> list[Variable]:
@@ -94,9 +126,11 @@ class LossScaleOptimizer(Optimizer):
         """Update weights by gradients of the scaled loss (see `Optimizer.apply`)."""
         variables = self._variables_for(list(grads), trainable_variables)
         known = [None if g is None else convert(g) for g in grads]
-        checks = [ops.all(ops.isfinite(g)) for g in known if g is not None]
-        is_good = functools.reduce(ops.logical_and, checks, convert(True))
-        scaled = [None if g is None else g / ops.cast(self._scale, g.dtype) for g in known]
+        is_good = self.check_finite(known)
+        scaled = [
+            g if g is None or v.overwrite_with_gradient else self._unscaled(g)
+            for g, v in zip(known, variables, strict=True)
+        ]
         if is_tracing():
             kept = [*variables, *self.inner_optimizer.variables]
             before = [v.value for v in kept]
@@ -107,17 +141,32 @@ class LossScaleOptimizer(Optimizer):
             self.inner_optimizer.apply(scaled, variables)
         self._adapt(is_good)
 
+    def _unscaled(self, gradient: Any) -> Any:
+        return gradient / ops.cast(self.dynamic_scale, gradient.dtype)
+
+    def check_finite(self, grads: Sequence[Any]) -> Any:
+        """Return whether no gradient has an infinite or NaN element, as a boolean tensor."""
+        checks = [ops.all(ops.isfinite(g)) for g in grads if g is not None]
+        return functools.reduce(ops.logical_and, checks, convert(True))
+
+    @contextmanager
+    def _weight_by_weight(self) -> Iterator[None]:
+        with super()._weight_by_weight(), self.inner_optimizer._weight_by_weight():
+            yield
+
     def _adapt(self, is_good: Any) -> None:
-        count = self._good_steps + 1
+        count = self.step_counter + 1
         grows = ops.logical_and(is_good, count >= self.dynamic_growth_steps)
         restarts = ops.logical_or(grows, ops.logical_not(is_good))
         factor = ops.where(is_good, ops.where(grows, _FACTOR, 1.0), 1.0 / _FACTOR)
-        self._good_steps.assign(ops.where(restarts, 0, count))
-        self._scale.assign(self._scale * factor)
+        self.step_counter.assign(ops.where(restarts, 0, count))
+        self.dynamic_scale.assign(self.dynamic_scale * factor)
 
     def scale_loss(self, loss: Any) -> Any:
         """Multiply the loss by the scale."""
-        scale = self._scale if self.built else self.initial_scale
+        if is_tracing():  # the first step is traced before `build`; later ones have other scales
+            self._make_scale()
+        scale = self.dynamic_scale if self._has_scale else self.initial_scale
         return loss * ops.cast(scale, convert(loss).dtype)
 
     def release(self) -> None:

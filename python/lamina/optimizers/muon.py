@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lamina import ops
 from lamina.optimizers.base import Optimizer
-from lamina.validation import Boolean, Integer, Real, check_argument
+from lamina.validation import Boolean, Integer, Real, check_argument, short_repr
 from lamina.variable import Variable
 
 
@@ -94,6 +94,11 @@ class Muon(Optimizer):
             "adam_weight_decay", adam_weight_decay, Real(0, optional=True)
         )
         self.epsilon = check("epsilon", epsilon, Real(0))
+        if isinstance(exclude_layers, str) or not isinstance(exclude_layers or [], Iterable):
+            raise ValueError(
+                f"{type(self).__name__}: exclude_layers must be a list of regular expressions. "
+                f"Got {short_repr(exclude_layers)}."
+            )
         self.exclude_layers = list(exclude_layers or [])
         self.exclude_embeddings = check("exclude_embeddings", exclude_embeddings, Boolean())
         self.muon_a = check("muon_a", muon_a, Real())
@@ -104,30 +109,31 @@ class Muon(Optimizer):
         self.ns_steps = check("ns_steps", ns_steps, Integer(0))
         self.nesterov = check("nesterov", nesterov, Boolean())
         self.rms_rate = check("rms_rate", rms_rate, Real(0, optional=True))
-        self._momentums: list[Variable] = []
-        self._velocities: list[Variable | None] = []
+        self.momentums: list[Variable] = []
+        self.adam_velocities: list[Variable | None] = []
 
-    def _takes_adam(self, variable: Variable) -> bool:
+    def _should_use_adamw(self, variable: Variable) -> bool:
+        """Whether a weight gets Adam steps."""
         path = variable.path
         if len(variable.shape) != 2 or (self.exclude_embeddings and "embedding" in path.lower()):
             return True
         return any(re.search(pattern, path) for pattern in self.exclude_layers)
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the momentum of every weight, and the velocity of those with Adam steps."""
         if self.built:
             return
-        super().build(variables)
-        for variable in variables:
-            adam = self._takes_adam(variable)
-            self._momentums.append(self.add_variable_from_reference(variable, "momentum"))
-            self._velocities.append(
+        super().build(var_list)
+        for variable in var_list:
+            adam = self._should_use_adamw(variable)
+            self.momentums.append(self.add_variable_from_reference(variable, "momentum"))
+            self.adam_velocities.append(
                 self.add_variable_from_reference(variable, "velocity") if adam else None
             )
 
     def _decay_of(self, variable: Variable) -> float:
         decay = super()._decay_of(variable)
-        if decay and self._velocities[self._get_variable_index(variable)] is not None:
+        if decay and self._should_use_adamw(variable):
             return float(self.adam_weight_decay or 0.0)
         return decay
 
@@ -135,33 +141,54 @@ class Muon(Optimizer):
         """Update one weight."""
         rate = ops.cast(learning_rate, variable.dtype)
         position = self._get_variable_index(variable)
-        momentum, velocity = self._momentums[position], self._velocities[position]
+        momentum, velocity = self.momentums[position], self.adam_velocities[position]
         if velocity is not None:
             rate = rate * self.adam_lr_ratio
             self._adam_step(gradient, variable, momentum, velocity, rate)
             return
         self.assign(momentum, self.momentum * momentum + gradient)
         matrix = gradient + self.momentum * momentum if self.nesterov else momentum
-        scale = 1.0
-        if self.rms_rate is not None:
-            scale = max(variable.shape) ** 0.5 * self.rms_rate
-        self.assign_sub(variable, rate * scale * self._orthogonal(matrix))
+        step = self.lr_adjust(self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
+        self.assign_sub(variable, rate * step)
 
-    def _orthogonal(self, matrix: Any) -> Any:
-        x = ops.convert_to_tensor(matrix)
-        is_tall = x.shape[0] > x.shape[1]
+    def lr_adjust(self, x: Any) -> Any:
+        """Return `x` times rms_rate * sqrt(greater of its first two sizes); unchanged for None."""
+        if self.rms_rate is None:
+            return x
+        return x * (max(x.shape[0], x.shape[1]) ** 0.5 * self.rms_rate)
+
+    def transpose_last_axis(self, X: Any) -> Any:
+        """Return `X` with its last two axes exchanged."""
+        return ops.swapaxes(ops.convert_to_tensor(X), -1, -2)
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """Return nearly the orthogonal matrix nearest to each matrix (..., rows, columns).
+
+        Args:
+            x: at least two axes.
+            steps: number of iterations.
+
+        Raises:
+            ValueError: for a vector or scalar.
+        """
+        x = ops.convert_to_tensor(x)
+        if x.ndim < 2:
+            raise ValueError(
+                f"{type(self).__name__}: only matrices become orthogonal. Got shape {x.shape}."
+            )
+        is_tall = x.shape[-2] > x.shape[-1]
         if is_tall:
-            x = ops.transpose(x)
-        x = x / (ops.norm(x) + 1e-7)
-        for _ in range(self.ns_steps):
-            y = ops.matmul(x, ops.transpose(x))
+            x = self.transpose_last_axis(x)
+        x = x / (ops.norm(x, axis=(-2, -1), keepdims=True) + 1e-7)
+        for _ in range(steps):
+            y = ops.matmul(x, self.transpose_last_axis(x))
             x = self.muon_a * x + ops.matmul(self.muon_b * y + self.muon_c * ops.matmul(y, y), x)
-        return ops.transpose(x) if is_tall else x
+        return self.transpose_last_axis(x) if is_tall else x
 
     def _adam_step(
         self, gradient: Any, variable: Variable, momentum: Variable, velocity: Variable, rate: Any
     ) -> None:
-        step = ops.cast(self.iterations + 1, variable.dtype)
+        step = self._step_number(variable)
         self.assign(momentum, momentum + (gradient - momentum) * (1.0 - self.adam_beta_1))
         self.assign(
             velocity, velocity + (ops.square(gradient) - velocity) * (1.0 - self.adam_beta_2)

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from lamina import config, ops
 from lamina.optimizers.base import Optimizer
 from lamina.validation import Real, check_argument
@@ -71,31 +69,31 @@ class Nadam(Optimizer):
         self.beta_1 = check("beta_1", beta_1, Real(0, 1, closed="left"))
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the two moments, and the product of the momentum's shares."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = list(self.add_optimizer_variables(variables, ["momentum", "velocity"]))
-        self._product = self._own_variable(np.ones((), config.floatx()), "variable")
+        super().build(var_list)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            var_list, ["momentum", "velocity"]
+        )
+        self._u_product = self._own_variable(1.0, config.floatx(), "variable")
 
     def _share(self, step: Any) -> Any:
         return self.beta_1 * (1.0 - 0.5 * ops.power(0.96, step))
 
     def _begin_update(self) -> None:
-        step = ops.cast(self.iterations + 1, self._product.dtype)
-        self.assign(self._product, self._product * self._share(step))
+        step = ops.cast(self.iterations + 1, self._u_product.dtype)
+        self.assign(self._u_product, self._u_product * self._share(step))
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        self._apply_weight_decay([variable], learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
-        momentum, velocity = self._slots_of(variable)
-        step = ops.cast(self.iterations + 1, variable.dtype)
+        momentum, velocity = self._slots_of(variable, self._momentums, self._velocities)
+        step = self._step_number(variable)
         share, next_share = self._share(step), self._share(step + 1.0)
-        product = ops.cast(self._product, variable.dtype)
+        product = ops.cast(self._u_product, variable.dtype)
         self.assign(momentum, momentum + (gradient - momentum) * (1.0 - self.beta_1))
         self.assign(velocity, velocity + (ops.square(gradient) - velocity) * (1.0 - self.beta_2))
         ahead = momentum * (next_share / (1.0 - product * next_share)) + gradient * (

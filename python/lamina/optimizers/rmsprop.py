@@ -34,6 +34,7 @@ class RMSprop(Optimizer):
     """
 
     _is_sweep = True
+    _has_fused_decay = True
 
     def __init__(
         self,
@@ -77,22 +78,21 @@ class RMSprop(Optimizer):
         self._momentums: list[Variable] = []
         self._average_gradients: list[Variable] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the slots of the mean square, and those of the momentum and mean if wanted."""
         if self.built:
             return
-        super().build(variables)
-        self._velocities = self.add_optimizer_variables(variables, "velocity")
+        super().build(var_list)
+        self._velocities = self.add_optimizer_variables(var_list, "velocity")
         if self.momentum > 0:
-            self._momentums = self.add_optimizer_variables(variables, "momentum")
+            self._momentums = self.add_optimizer_variables(var_list, "momentum")
         if self.centered:
-            self._average_gradients = self.add_optimizer_variables(variables, "average_gradient")
+            self._average_gradients = self.add_optimizer_variables(var_list, "average_gradient")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        position = self._get_variable_index(variable)
         lists = (self._velocities, self._average_gradients, self._momentums)
-        states = [variable, *(slots[position] for slots in lists if slots)]
+        states = [variable, *(self._slot_of(slots, variable) for slots in lists if slots)]
         after = apply(
             "rmsprop_update",
             *(state.value for state in states),
@@ -102,7 +102,7 @@ class RMSprop(Optimizer):
             momentum=float(self.momentum),
             epsilon=float(self.epsilon),
             centered=self.centered,
-            weight_decay=self._decay_of(variable),
+            weight_decay=self._decay_in_sweep(variable),
         )
         for state, value in zip(states, after, strict=True):
             self.assign(state, value)

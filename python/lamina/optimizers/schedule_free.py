@@ -77,29 +77,29 @@ class ScheduleFreeAdamW(Optimizer):
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
         self.warmup_steps = check("warmup_steps", warmup_steps, Integer(0))
-        self._slots: list[list[Variable]] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def build(self, var_list: Sequence[Variable]) -> None:
         """Make the second set of weights, equal to the first, and the slots of v."""
         if self.built:
             return
-        super().build(variables)
-        self._slots = [[], []]
-        for variable in variables:
+        super().build(var_list)
+        self._momentums: list[Variable] = []
+        self._velocities: list[Variable] = []
+        slot_lists = [self._momentums, self._velocities]
+        for variable in var_list:
             names_and_starts = (
                 ("momentum", functools.partial(_value_of, variable)),
                 ("velocity", "zeros"),
             )
-            for slots, (name, start) in zip(self._slots, names_and_starts, strict=True):
+            for slots, (name, start) in zip(slot_lists, names_and_starts, strict=True):
                 slots.append(self.add_variable_from_reference(variable, name, start))
-        self._slot_lists += self._slots
+        self._slot_lists += slot_lists
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
-        self._apply_weight_decay([variable], learning_rate)
         rate = ops.cast(learning_rate, variable.dtype)
-        second, velocity = self._slots_of(variable)
-        step = ops.cast(self.iterations + 1, variable.dtype)
+        second, velocity = self._slots_of(variable, self._momentums, self._velocities)
+        step = self._step_number(variable)
         if self.warmup_steps:
             rate = rate * ops.minimum(step / float(self.warmup_steps), 1.0)
         self.assign(velocity, velocity + (ops.square(gradient) - velocity) * (1.0 - self.beta_2))

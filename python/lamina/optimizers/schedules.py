@@ -9,7 +9,7 @@ from typing import Any
 from lamina import config, ops, serialization
 from lamina.registry import Registry, named
 from lamina.tensor import Tensor
-from lamina.validation import Boolean, Integer, Real, check_argument, short_repr
+from lamina.validation import Boolean, Integer, Numbers, Real, check_argument, short_repr
 
 
 class LearningRateSchedule:
@@ -122,6 +122,8 @@ class PiecewiseConstantDecay(_Decay):
         name: kept for Keras's sake.
     """
 
+    boundaries: Sequence[float]
+    values: Sequence[float]
     arguments = ("boundaries", "values", "name")
 
     def __init__(
@@ -130,6 +132,7 @@ class PiecewiseConstantDecay(_Decay):
         values: Sequence[float],
         name: str = "PiecewiseConstant",
     ) -> None:
+        self._keep(Numbers(), boundaries=boundaries, values=values)
         if len(boundaries) + 1 != len(values):
             raise ValueError(
                 "PiecewiseConstantDecay: values must have one entry more than boundaries. "
@@ -139,7 +142,7 @@ class PiecewiseConstantDecay(_Decay):
             raise ValueError(
                 f"PiecewiseConstantDecay: boundaries must ascend. Got {short_repr(boundaries)}."
             )
-        self.boundaries, self.values, self.name = boundaries, values, name
+        self.name = name
 
     def __call__(self, step: Any) -> Tensor:
         step = ops.convert_to_tensor(step)

@@ -29,6 +29,7 @@ class SGD(Optimizer):
     """
 
     _is_sweep = True
+    _has_fused_decay = True
 
     def __init__(
         self,
@@ -61,9 +62,10 @@ class SGD(Optimizer):
             name,
             **kwargs,
         )
-        owner = type(self).__name__
-        self.momentum = check_argument(owner, "momentum", momentum, Real(0, 1))
-        self.nesterov = check_argument(owner, "nesterov", nesterov, Boolean())
+        self.momentum = check_argument(
+            "SGD", "momentum", momentum, Real(0, 1), "momentum is a number from 0 to 1."
+        )
+        self.nesterov = check_argument("SGD", "nesterov", nesterov, Boolean())
         self.momentums: list[Variable] = []
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -77,12 +79,12 @@ class SGD(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
         rate = ops.cast(learning_rate, variable.dtype)
-        decay = self._decay_of(variable)
+        decay = self._decay_in_sweep(variable)
         if self.momentum == 0:
             after = apply("sgd_update", variable.value, gradient, rate, weight_decay=decay)
             self.assign(variable, after)
             return
-        momentum = self.momentums[self._get_variable_index(variable)]
+        momentum = self._slot_of(self.momentums, variable)
         after = apply(
             "sgd_momentum_update",
             variable.value,

@@ -6,7 +6,8 @@ import functools
 import re
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ class _Group:
     flat: Variable
     members: list[int]  # positions among the optimizer's variables
     decays: bool
+    slots: dict[int, Variable]  # the flat buffer of each list of slots, by the list's id
 
 
 def _part(flat: Variable, start: int, weight: Variable) -> Tensor:
@@ -55,38 +57,56 @@ def _packing_after(build: Callable[..., None]) -> Callable[..., None]:
 class OptimizerState:
     """The variables of an optimizer, one by one and in flat buffers."""
 
-    # `update_step` treats every element alone, so it may get one flat buffer for many weights;
-    # it applies the weight decay itself. A subclass with another `update_step` gets each weight.
+    # `update_step` treats every element alone, so it may get one flat buffer for many weights.
+    # A subclass with another `update_step` gets each weight.
     _is_sweep = False
+    # `update_step` does the weight decay too, as part of one fused op (see `_decay_in_sweep`).
+    _has_fused_decay = False
 
     name: str
     weight_decay: float | None
     use_ema: bool
     gradient_accumulation_steps: int | None
-    _slots: list[list[Variable]]  # of the subclass's own kinds
+    _model_variables_moving_average: list[Variable]  # with use_ema, once built
+    _accumulated_gradients: list[Variable]  # with gradient_accumulation_steps, once built
 
     def __init__(self) -> None:
         self.built = False
         self._build_depth = 0
         self._variables: list[Variable] = []
         self._trainable_variables: list[Variable] = []
-        self._positions: dict[int, int] = {}
+        self._trainable_variables_indices: dict[int, int] = {}
         self._slot_lists: list[list[Variable]] = []
         self._groups: list[_Group] = []
         self._undecayed_ids: set[int] = set()
         self._undecayed_names: list[str] = []
-        self._averages: list[Variable] = []
-        self._accumulators: list[Variable] = []
-        self._iterations = self._own_variable(np.zeros((), np.int32), "iteration")
+        self._decays_in_update_step = False  # while `apply` leaves the decay to it
+        self._iterations = self._own_variable(0, "int32", "iteration")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
             cls.build = _packing_after(cls.build)  # type: ignore[method-assign]
 
-    def _own_variable(self, value: np.ndarray, name: str) -> Variable:
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and deepcopy: what is found by identity is given by position."""
+        packed = bool(self._groups)
+        state = {**self.__dict__, "_groups": packed, "_trainable_variables_indices": {}}
+        positions = {id(v): i for i, v in enumerate(self._trainable_variables)}
+        state["_undecayed_ids"] = {positions[i] for i in self._undecayed_ids if i in positions}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _groups=[])
+        weights = self._trainable_variables
+        self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(weights)}
+        self._undecayed_ids = {id(weights[i]) for i in state["_undecayed_ids"]}
+        if state["_groups"]:
+            self._pack()
+
+    def _own_variable(self, value: float, dtype: str, name: str) -> Variable:
         with names.name_scope(self.name):
-            variable = Variable(value, trainable=False, name=name)
+            variable = Variable(value, dtype=dtype, trainable=False, name=name)
         self._variables.append(variable)
         return variable
 
@@ -148,15 +168,21 @@ class OptimizerState:
             initializer: of the slots; a list goes with a list of names.
 
         Returns:
-            A list with one Variable for each weight, or a tuple of such lists.
+            A list with one Variable for each weight, or a tuple of such lists. There is None for
+            a weight that is overwritten with its gradient, which needs no slot.
         """
         slot_names = [name] if isinstance(name, str) else list(name)
         is_list = isinstance(initializer, (list, tuple))
         starts = list(initializer) if is_list else [initializer] * len(slot_names)
-        lists: list[list[Variable]] = [[] for _ in slot_names]
+        lists: list[list[Any]] = [[] for _ in slot_names]
         for variable in trainable_variables:
             for slots, slot_name, start in zip(lists, slot_names, starts, strict=True):
-                slots.append(self.add_variable_from_reference(variable, slot_name, start))
+                needs_none = variable.overwrite_with_gradient
+                slots.append(
+                    None
+                    if needs_none
+                    else self.add_variable_from_reference(variable, slot_name, start)
+                )
         self._slot_lists += lists
         return lists[0] if isinstance(name, str) else tuple(lists)
 
@@ -165,33 +191,67 @@ class OptimizerState:
         if self.built:
             return
         self._trainable_variables = list(variables)
-        self._positions = {id(v): i for i, v in enumerate(self._trainable_variables)}
+        self._trainable_variables_indices = {
+            self._var_key(v): i for i, v in enumerate(self._trainable_variables)
+        }
         if self.use_ema:
-            self._averages = self.add_optimizer_variables(variables, "average")
+            self._model_variables_moving_average = self.add_optimizer_variables(
+                variables, "average"
+            )
         if self.gradient_accumulation_steps:
-            self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+            self._accumulated_gradients = [
+                self.add_variable_from_reference(v, "gradient_accumulator") for v in variables
+            ]
+            self._slot_lists.append(self._accumulated_gradients)
         self.built = True
 
-    def _get_variable_index(self, variable: Variable) -> int:
-        """Return the position of a weight (or flat buffer) in the lists of slots."""
-        return self._positions[id(variable)]
+    @staticmethod
+    def _var_key(variable: Variable) -> int:
+        return id(variable)
 
-    def _slots_of(self, variable: Variable) -> list[Variable]:
-        """Return the slots of a weight or flat buffer, one of each list in `self._slots`."""
-        position = self._get_variable_index(variable)
-        return [slots[position] for slots in self._slots]
+    def _get_variable_index(self, variable: Variable) -> int:
+        """Return the position of a weight in the lists of slots."""
+        return self._trainable_variables_indices[self._var_key(variable)]
+
+    def _group_of(self, variable: Variable) -> _Group | None:
+        """Return the group whose flat buffer `variable` is; None for a weight."""
+        return next((group for group in self._groups if group.flat is variable), None)
+
+    def _slot_of(self, slots: list[Variable], variable: Variable) -> Variable:
+        """Return the slot of a weight or flat buffer in one list of slots."""
+        group = self._group_of(variable)
+        return slots[self._get_variable_index(variable)] if group is None else (
+            group.slots[id(slots)]
+        )  # fmt: skip
+
+    def _slots_of(self, variable: Variable, *lists: list[Variable]) -> list[Variable]:
+        """Return the slots of a weight or flat buffer, one of each list."""
+        return [self._slot_of(slots, variable) for slots in lists]
 
     # Packing
 
     def _sweeps(self) -> bool:
-        owner = next(cls for cls in type(self).__mro__ if "update_step" in cls.__dict__)
-        return bool(owner.__dict__.get("_is_sweep", False))
+        for cls in type(self).__mro__:
+            if "update_step" in cls.__dict__:
+                return bool(cls.__dict__.get("_is_sweep", False))
+            if "_apply_weight_decay" in cls.__dict__:
+                return False  # a user's own decay expects the weights
+        return False
+
+    @contextmanager
+    def _weight_by_weight(self) -> Iterator[None]:
+        """Inside, weights are updated one by one, though they are packed."""
+        groups, self._groups = self._groups, []
+        try:
+            yield
+        finally:
+            self._groups = groups
 
     def _pack(self) -> None:
         """Move weights and slots into flat buffers, one for each type and kind of decay.
 
-        Each list of slots gets the flat buffers' slots at its end. Weights with a constraint
-        are updated one by one, and so are those that another optimizer has packed.
+        Weights with a constraint are updated one by one, and so are those that another optimizer
+        has packed.
         """
         if not self._sweeps() or self._groups:
             return
@@ -202,11 +262,9 @@ class OptimizerState:
                 kinds.setdefault((variable.dtype, self._decays(variable)), []).append(i)
         for (_, decays), members in kinds.items():
             flat = self._packed(self._trainable_variables, members, "weights")
-            self._positions[id(flat)] = len(self._trainable_variables) + len(self._groups)
-            self._groups.append(_Group(flat, members, decays))
+            slots = {id(s): self._packed(s, members, "slots") for s in self._slot_lists}
+            self._groups.append(_Group(flat, members, decays, slots))
             _packers.update({id(self._trainable_variables[i]): self for i in members})
-            for slots in self._slot_lists:
-                slots.append(self._packed(slots, members, "slots"))
 
     def _packed(self, variables: Sequence[Variable], members: list[int], name: str) -> Variable:
         with names.name_scope(self.name):
@@ -220,11 +278,23 @@ class OptimizerState:
         for group in self._groups:
             if not any(group.flat is variable for variable in updated):
                 continue
-            start, step = 0, _ALIGNMENT // np.dtype(group.flat.dtype).itemsize
+            # The engine's own array, whose elements have the size that is packed.
+            start, step = 0, _ALIGNMENT // group.flat.handle.value.to_numpy().itemsize
             for i in group.members:
                 weight = self._trainable_variables[i]
                 tracer.supersede(weight, functools.partial(_part, group.flat, start, weight))
                 start += -(-weight.size // step) * step
+
+    def _was_assigned(self, group: _Group) -> bool:
+        """Whether the present trace gave a weight of the group a value before the update.
+
+        The flat buffer does not hold that value yet: such weights are updated one by one.
+        """
+        tracer = current_tracer()
+        if tracer is None:
+            return False
+        assigned = {id(variable) for variable in tracer.assigned}
+        return any(id(self._trainable_variables[i]) in assigned for i in group.members)
 
     def release(self) -> None:
         """Let other optimizers pack the weights; this one updates them one by one from now on.
@@ -241,14 +311,13 @@ class OptimizerState:
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Leave weights out of the decay; call it before the first step.
+        """Leave weights out of the decay; steps traced before do not notice it.
 
         Args:
             var_list: the weights.
             var_names: regular expressions; a weight whose name one of them finds is left out.
         """
-        if self.built:
-            raise ValueError("exclude_from_weight_decay() must come before the optimizer is built.")
+        self.release()  # flat buffers hold weights of one kind of decay
         self._undecayed_ids |= {id(v) for v in var_list or ()}
         self._undecayed_names += list(var_names or ())
 
@@ -261,11 +330,16 @@ class OptimizerState:
         """Return the decay of a weight or flat buffer, 0 where there is none."""
         if self.weight_decay is None:
             return 0.0
-        decay = float(self.weight_decay)
-        for group in self._groups:
-            if group.flat is variable:
-                return decay if group.decays else 0.0
-        return decay if self._decays(variable) else 0.0
+        group = self._group_of(variable)
+        decays = self._decays(variable) if group is None else group.decays
+        return float(self.weight_decay) if decays else 0.0
+
+    def _decay_in_sweep(self, variable: Variable) -> float:
+        """Return the decay that `update_step` has to do along with the update.
+
+        That is 0 outside of `apply`: `update_step` alone does not decay.
+        """
+        return self._decay_of(variable) if self._decays_in_update_step else 0.0
 
     # Saving
 
@@ -278,9 +352,8 @@ class OptimizerState:
         """Take the variables from a mapping that `save_own_variables` filled."""
         if len(store.keys()) != len(self.variables):
             warnings.warn(
-                f"Skipping variable loading for optimizer '{self.name}', because it has "
-                f"{len(self.variables)} variables whereas the saved optimizer has "
-                f"{len(store.keys())} variables.",
+                f"{self.name}: the file holds {len(store.keys())} variables of an optimizer, this one "
+                f"has {len(self.variables)}: it keeps its own values.",
                 stacklevel=2,
             )
             return
@@ -288,8 +361,22 @@ class OptimizerState:
             variable.assign(np.asarray(store[str(i)]))
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Give the variables values, in the order of `variables`."""
-        for variable, value in zip(self.variables, weights, strict=True):
+        """Give the variables values, in the order of `variables`.
+
+        Raises:
+            ValueError: before the optimizer is built, or for values of another number or shape.
+        """
+        if not self.built:
+            raise ValueError(
+                "You are calling set_weights() before the optimizer has slots: call "
+                "build(trainable_variables) first."
+            )
+        variables = self.variables
+        if len(weights) != len(variables):
+            raise ValueError(
+                f"set_weights: {len(weights)} values were given for {len(variables)} variables."
+            )
+        for variable, value in zip(variables, weights, strict=True):
             variable.assign(value)
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from lamina import allowance, serialization
-from lamina.saving import weights
+from lamina.saving import legacy_model, weights
 from lamina.saving.archive import CONFIG, METADATA, WEIGHTS, Archive, write_archive
 from lamina.saving.atomic import replaced
 from lamina.saving.hdf5 import check_plain
@@ -52,13 +52,18 @@ def save_model(
             "save_model: The `save_format` argument is deprecated; the ending of the file name "
             "says the format."
         )
+    path = os.fspath(filepath)
+    include_optimizer = kwargs.pop("include_optimizer", True)
     if kwargs:
         raise ValueError(
-            f"save_model: The following argument(s) are not supported: {list(kwargs)}."
+            f"save_model() knows no {', '.join(map(repr, kwargs))}: it takes model, filepath, "
+            "overwrite and zipped."
         )
-    path = os.fspath(filepath)
     if not isinstance(model, Model):
         raise TypeError(f"save_model: model must be a Model. Got {type(model).__name__}.")
+    if path.endswith(legacy_model.SUFFIXES):
+        legacy_model.save_h5_model(model, path, overwrite, include_optimizer)
+        return
     if not path.endswith(_SUFFIX):
         raise ValueError(
             "save_model: Invalid filepath extension for saving: the file name must end in "
@@ -107,6 +112,8 @@ def load_model(
         ImportError: when h5py is not installed.
     """
     path = os.fspath(filepath)
+    if path.endswith(legacy_model.SUFFIXES) and not path.endswith(".weights.h5"):
+        return legacy_model.load_h5_model(path, custom_objects, compile, safe_mode)
     if not path.endswith(_SUFFIX):
         raise ValueError(
             f"load_model: File format not supported: {path!r}. Models are read from {_SUFFIX!r} "

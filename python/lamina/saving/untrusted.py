@@ -19,14 +19,36 @@ def parse_config(text: str) -> dict[str, Any]:
     Raises:
         ValueError: when it is not one, and for parts that could take memory without end.
     """
+    config = parse_object(text)
+    if not isinstance(config.get("class_name"), str):
+        raise ValueError("it does not describe an object: 'class_name' is missing")
+    check_config(config)
+    return config
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Return the dict in a JSON text.
+
+    Raises:
+        ValueError: when it holds no dict.
+    """
     try:
-        config = json.loads(text)
+        parsed = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from None
-    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+    if not isinstance(parsed, dict):
         raise ValueError("it does not describe an object: 'class_name' is missing")
+    return parsed
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Refuse parts of a config that could take memory without end.
+
+    Raises:
+        ValueError: names the part.
+    """
     waiting: list[Any] = [config]
     while waiting:
         item = waiting.pop()
@@ -35,7 +57,6 @@ def parse_config(text: str) -> dict[str, Any]:
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-    return config
 
 
 def _check(form: dict[str, Any]) -> None:

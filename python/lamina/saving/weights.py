@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from lamina import dtypes
 from lamina.layers.base import Layer
+from lamina.layers.quantization.stored import StoredByMode
 from lamina.layers.state import LayerState
 from lamina.names import to_snake_case
 from lamina.saving.atomic import replaced
@@ -115,7 +117,7 @@ def read_parts(
     Raises:
         ValueError: when a layer is missing or a shape differs, and for links out of the file.
     """
-    if not model.built and not _is_empty(file):
+    if not model.built and not model.variables and not _is_empty(file):
         raise ValueError(
             f"model {model.name!r} has no weights yet. Call it on data, or build it with "
             "build(input_shape), then load."
@@ -250,7 +252,21 @@ def _write(file: Any, root_path: str, model: Any, visited: dict[int, Any]) -> No
             part.save_own_variables(_Writer(group))
         else:
             for index, variable in enumerate(part.variables):
-                group[str(index)] = np.asarray(variable.numpy())
+                _write_array(group, str(index), np.asarray(variable.numpy()))
+
+
+def _write_array(group: Any, key: str, value: np.ndarray[Any, Any]) -> None:
+    """Store an array; HDF5 knows no bfloat16: as in Keras, opaque bytes and the type's name."""
+    if value.dtype.name in dtypes.DTYPES and value.dtype.kind == "V":
+        data = group.create_dataset(key, data=value.view(f"V{value.dtype.itemsize}"))
+        data.attrs["dtype"] = value.dtype.name
+    else:
+        group[key] = value
+
+
+def _read_array(data: Any) -> np.ndarray[Any, Any]:
+    name = dtypes.bits_name(data.dtype, data.attrs.get("dtype"))
+    return data[()] if name is None else dtypes.from_bits(np.asarray(data[()]), name)
 
 
 class _Writer:
@@ -260,7 +276,9 @@ class _Writer:
         self._group = group
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._group[key] = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        _write_array(
+            self._group, key, np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        )
 
 
 class _Store:
@@ -301,19 +319,21 @@ class _Store:
         data = None if self._group is None else self._child(self._group, key)
         if data is None or not hasattr(data, "dtype"):
             raise ValueError(f"the file has no array {_join(self.path, 'vars', key)!r}.")
-        if data.external or data.is_virtual or data.dtype.kind not in "fiub":
+        is_plain = data.dtype.kind in "fiub"
+        is_plain = is_plain or dtypes.bits_name(data.dtype, data.attrs.get("dtype")) is not None
+        if data.external or data.is_virtual or not is_plain:
             raise ValueError(f"{data.name!r} is not a plain array of numbers in this file.")
         return data
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
-        return self.dataset(key)[()]
+        return _read_array(self.dataset(key))
 
 
 def _prepared(part: Any, store: _Store) -> Callable[[], None]:
     """Check that the store fits the part; return what loads it."""
-    if isinstance(part, Layer) and type(part).load_own_variables is not Layer.load_own_variables:
+    variables = _stored_variables(part)
+    if variables is None:
         return lambda: part.load_own_variables(store)
-    variables = _own_variables(part)
     who = f"{getattr(part, 'name', '?')} ({type(part).__name__})"
     if len(store) != len(variables):
         raise ValueError(
@@ -327,13 +347,25 @@ def _prepared(part: Any, store: _Store) -> Callable[[], None]:
                 f"{who}: shapes must match: weight {variable.path!r} has shape "
                 f"{tuple(variable.shape)}, the file has {tuple(data.shape)}."
             )
-        values.append(data[()])
+        values.append(_read_array(data))
 
     def load() -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+        if isinstance(part, StoredByMode):
+            part._loaded()
 
     return load
+
+
+def _stored_variables(part: Any) -> list[Any] | None:
+    """The weights a file holds of a part; None when a user's `load_own_variables` decides."""
+    if not isinstance(part, Layer):
+        return _own_variables(part)
+    load = type(part).load_own_variables
+    if isinstance(part, StoredByMode) and load is StoredByMode.load_own_variables:
+        return part._stored_variables()
+    return _own_variables(part) if load is Layer.load_own_variables else None
 
 
 def _never_ran(store: _Store | None) -> bool:
@@ -346,7 +378,7 @@ def _never_ran(store: _Store | None) -> bool:
 
 def _own_variables(part: Any) -> list[Any]:
     if isinstance(part, LayerState):
-        return [*part._own_trainable, *part._own_non_trainable]
+        return [*part._trainable_variables, *part._non_trainable_variables]
     return list(part.variables)
 
 

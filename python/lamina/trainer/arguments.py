@@ -52,8 +52,8 @@ def check_fit(
     optional_whole("fit()", "steps_per_epoch", steps_per_epoch)
     optional_whole("fit()", "validation_steps", validation_steps)
     optional_whole("fit()", "validation_batch_size", validation_batch_size)
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise ValueError(f"fit(): shuffle must be True or False. Got {shuffle!r}.")
+    if not isinstance(shuffle, (bool, np.bool_)) and shuffle != "batch":
+        raise ValueError(f"fit(): shuffle must be True, False or 'batch'. Got {shuffle!r}.")
     if isinstance(validation_split, bool) or not isinstance(validation_split, numbers.Real):
         raise ValueError(
             f"fit(): validation_split must be a number in [0, 1). Got {validation_split!r}."

@@ -1,64 +1,69 @@
-"""What `compile` was given, resolved against the model's outputs: losses and metrics."""
+"""The metrics given to `compile`, resolved against the model's outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lamina import losses as losses_module
 from lamina import metrics as metrics_module
-from lamina import ops, structure
+from lamina import structure
+from lamina.trainer.alignment import aligned, is_label_kind, spread_weights
 from lamina.validation import did_you_mean
 
 _ACCURACY = ("accuracy", "acc")
 _CROSSENTROPY = ("crossentropy", "ce")
 
 
-def spread(value: Any, names: Sequence[str], argument: str, structured: bool) -> list[Any]:
-    """One entry per output, from a dict by output name, a list, or a single value.
+def places_of_metrics(
+    value: Any, y_pred: Any, names: Sequence[Any], argument: str
+) -> list[list[Any]]:
+    """The metrics of each output, in flattened order.
 
     Args:
-        structured: whether a single value is meant for the only output (True), or a list for one
-            output is itself the entry.
+        value: None, or a list, tuple or dict of metrics: for one output all of them; else by
+            output name, one entry per output, or nested as the outputs are.
 
     Raises:
-        ValueError: for unknown names or a list of another length.
+        ValueError: for unknown names or another structure.
     """
+    count = len(structure.flatten(y_pred))
     if value is None:
-        return [None] * len(names)
-    if isinstance(value, Mapping):
-        for key in value:
-            if key not in names:
-                raise ValueError(
-                    f"compile(): {argument} names {key!r}, but the outputs are {list(names)}."
-                    f"{did_you_mean(key, names)}"
-                )
-        entries = [value.get(name) for name in names]
-        return [_only(entry) for entry in entries] if structured else entries
-    if isinstance(value, (list, tuple)) and (structured or len(names) > 1):
-        if argument in ("loss", "loss_weights") and len(value) != len(names):
-            value = structure.flatten(value)  # nested as the outputs are
-        if len(value) != len(names):
-            raise ValueError(
-                f"compile(): {argument} has {len(value)} entries, the model has {len(names)} "
-                f"outputs: {list(names)}."
-            )
-        return [_only(entry) for entry in value] if structured else list(value)
-    return [value] if len(names) == 1 else [value] * len(names)
+        return [[] for _ in range(count)]
+    if count == 1:
+        return [structure.flatten(value)]
+    if isinstance(value, Mapping) and None not in names and set(value) <= set(names):
+        return [_as_list(value.get(name)) for name in names]
+    if isinstance(value, (list, tuple)) and len(value) == count:
+        return [_as_list(entry) for entry in value]
+    try:
+        return list(_nested_places(value, y_pred))
+    except LookupError as error:
+        known = [name for name in names if name is not None]
+        shown = known or structure.map_structure(lambda _: "output", y_pred)
+        hint = ""
+        if isinstance(value, Mapping) and known:
+            unknown = next((key for key in value if key not in known), "")
+            hint = did_you_mean(unknown, known) if isinstance(unknown, str) else ""
+        raise ValueError(
+            f"compile(): Invalid `{argument}`: {error}. The metrics are given by output name, or "
+            f"in the structure of the outputs: {shown}. Got {argument}={value}.{hint}"
+        ) from None
 
 
-def _only(entry: Any) -> Any:
-    """The one element of a list of one; anything else as it is."""
-    return entry[0] if isinstance(entry, (list, tuple)) and len(entry) == 1 else entry
-
-
-def is_label_kind(y_true: Any, y_pred: Any) -> tuple[bool, bool]:
-    """(binary, sparse): how `accuracy` reads labels of this shape."""
-    true_shape, pred_shape = y_true.shape, y_pred.shape
-    binary = pred_shape[-1] == 1
-    shorter = len(true_shape) < len(pred_shape)
-    column = bool(true_shape) and true_shape[-1] == 1 and pred_shape[-1] != 1
-    return binary, shorter or column
+def _nested_places(value: Any, y_pred: Any) -> Iterator[list[Any]]:
+    if not structure.is_nested(y_pred):
+        yield _as_list(value)
+        return
+    if isinstance(y_pred, dict):
+        if not isinstance(value, Mapping) or set(value) != set(y_pred):
+            raise LookupError(f"the outputs are a dict of {list(y_pred)}")
+        for key in structure.sorted_keys(y_pred):
+            yield from _nested_places(value[key], y_pred[key])
+        return
+    if not isinstance(value, (list, tuple)) or len(value) != len(y_pred):
+        raise LookupError(f"the outputs are a {type(y_pred).__name__} of {len(y_pred)}")
+    for one, part in zip(value, y_pred, strict=True):
+        yield from _nested_places(one, part)
 
 
 def _automatic_metric(identifier: str, y_true: Any, y_pred: Any) -> Any:
@@ -87,97 +92,40 @@ def resolve_metric(identifier: Any, y_true: Any, y_pred: Any) -> Any:
     return metrics_module.MeanMetricWrapper(found, name=name)
 
 
-def resolve_loss(identifier: Any) -> Any:
-    """A Loss object for what the user wrote."""
-    if identifier is None or isinstance(identifier, losses_module.Loss):
-        return identifier
-    found = losses_module.get(identifier)
-    if isinstance(found, losses_module.Loss):
-        return found
-    if isinstance(found, type):
-        return found()
-    name = getattr(found, "__name__", type(found).__name__)
-    return losses_module.LossFunctionWrapper(found, name=name)
-
-
-class CompileLoss:
-    """The losses of all outputs and their weighted sum."""
-
-    def __init__(
-        self, loss: Any, loss_weights: Any, names: Sequence[str], keys: Sequence[str]
-    ) -> None:
-        if isinstance(loss, Mapping) and set(loss) != set(keys):
-            raise ValueError(
-                f"compile(): loss names {sorted(map(str, loss))}, but the outputs are {list(keys)}."
-            )
-        if loss_weights is not None and isinstance(loss_weights, (list, tuple)):
-            count = len(loss) if isinstance(loss, (list, tuple, Mapping)) else 1
-            if len(loss_weights) != count:
-                raise ValueError(
-                    f"compile(): loss_weights must have one entry per loss, got {count} losses and "
-                    f"{len(loss_weights)} weights."
-                )
-        self.names = list(names)
-        self.losses = [resolve_loss(item) for item in spread(loss, keys, "loss", structured=True)]
-        weights = spread(loss_weights, keys, "loss_weights", structured=True)
-        self.weights = [None if w is None else float(w) for w in weights]
-        many = sum(item is not None for item in self.losses) > 1
-        self.trackers = [
-            metrics_module.Mean(name=f"{name}_loss") if many and item is not None else None
-            for name, item in zip(self.names, self.losses, strict=True)
-        ]
-
-    def __call__(
-        self, y_true: Sequence[Any], y_pred: Sequence[Any], sample_weight: Sequence[Any]
-    ) -> tuple[Any, list[tuple[Any, Any]]]:
-        """The total loss, and (tracker, value) pairs of the single ones."""
-        total, tracked = None, []
-        rows = zip(
-            self.losses, self.weights, self.trackers, y_true, y_pred, sample_weight, strict=True
-        )
-        for loss, weight, tracker, true, pred, sample in rows:
-            if loss is None or true is None:
-                continue
-            _check_labels(loss, true, pred)
-            value = ops.cast(loss(true, pred, sample_weight=sample), pred.dtype)
-            if tracker is not None:
-                tracked.append((tracker, value))
-            if weight is not None:
-                value = value * weight
-            total = value if total is None else total + value
-        return total, tracked
-
-
 class CompileMetrics(metrics_module.Metric):
     """All metrics given to `compile`, behind the interface of one."""
 
     def __init__(
-        self, metrics: Any, weighted_metrics: Any, names: Sequence[str], keys: Sequence[str]
+        self,
+        metrics: Any,
+        weighted_metrics: Any,
+        names_of: Callable[[Any], list[Any]] | None = None,
     ) -> None:
         super().__init__(name="compile_metrics")
-        self._user = spread(metrics, keys, "metrics", structured=len(keys) > 1)
-        self._user_weighted = spread(
-            weighted_metrics, keys, "weighted_metrics", structured=len(keys) > 1
-        )
-        for entry in structure.flatten([self._user, self._user_weighted]):
-            check_metric(entry)
-        self._output_names = list(names)
+        self._given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        self._names_of = names_of or (lambda y_pred: [None] * len(structure.flatten(y_pred)))
+        self._output_names: list[Any] = []
         self._entries: list[tuple[int, bool, Any]] = []  # (output, weighted, metric)
         self.built = False
 
     @property
     def is_empty(self) -> bool:
-        return all(m is None for m in structure.flatten([self._user, self._user_weighted]))
+        return all(m is None for m in structure.flatten(list(self._given.values())))
 
-    def build(self, y_true: Sequence[Any], y_pred: Sequence[Any]) -> None:
-        """Choose the metrics for these labels and outputs. Called once."""
-        plain, weighted = [], []
-        for index, (true, pred) in enumerate(zip(y_true, y_pred, strict=True)):
-            for entry in _as_list(self._user[index]):
-                plain.append((index, False, resolve_metric(entry, true, pred)))
-            for entry in _as_list(self._user_weighted[index]):
-                weighted.append((index, True, resolve_metric(entry, true, pred)))
-        self._entries = plain + weighted
+    def _build(self, y_true: Sequence[Any], y_pred: Any) -> None:
+        """Choose the metrics for these labels (in flattened order) and outputs. Called once."""
+        names = self._names_of(y_pred)
+        if isinstance(y_pred, dict) and not any(map(structure.is_nested, y_pred.values())):
+            names = structure.sorted_keys(y_pred)
+        self._output_names = list(names)
+        flat = structure.flatten(y_pred)
+        for argument, given in self._given.items():
+            places = places_of_metrics(given, y_pred, names, argument)
+            for index, (true, pred, place) in enumerate(zip(y_true, flat, places, strict=True)):
+                self._entries += [
+                    (index, argument == "weighted_metrics", resolve_metric(entry, true, pred))
+                    for entry in place
+                ]
         self.built = True
 
     @property
@@ -188,16 +136,30 @@ class CompileMetrics(metrics_module.Metric):
     def variables(self) -> list[Any]:
         return [v for metric in self.metrics for v in metric.variables]
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, is_used: Sequence[bool] = ()
+    ) -> None:
+        """Update all metrics.
+
+        Args:
+            y_true, y_pred, sample_weight: of the model, in any structure `compile` takes.
+            is_used: which outputs (flattened) have labels, where labels are fewer.
+        """
+        names, flat = self._names_of(y_pred), structure.flatten(y_pred)
+        true = structure.flatten(aligned(y_true, y_pred, names, "y", is_used))
+        weights = [None] * len(flat)
+        if sample_weight is not None:
+            weights = structure.flatten(spread_weights(sample_weight, y_pred, names))
+        if not self.built:
+            self._build(true, y_pred)
         for index, is_weighted, metric in self._entries:
-            true, pred = y_true[index], y_pred[index]
-            if true is None:
+            if true[index] is None:
                 continue
-            sample = sample_weight[index] if is_weighted else None
+            sample = weights[index] if is_weighted else None
             if sample is not None:
-                metric.update_state(true, pred, sample_weight=sample)
+                metric.update_state(true[index], flat[index], sample_weight=sample)
             else:
-                metric.update_state(true, pred)
+                metric.update_state(true[index], flat[index])
 
     def reset_state(self) -> None:
         for metric in self.metrics:
@@ -208,7 +170,8 @@ class CompileMetrics(metrics_module.Metric):
         results: dict[str, Any] = {}
         counts: dict[str, int] = {}
         for index, is_weighted, metric in self._entries:
-            prefix = f"{self._output_names[index]}_" if len(self._output_names) > 1 else ""
+            output = self._output_names[index]
+            prefix = f"{output}_" if len(self._output_names) > 1 and output else ""
             name = prefix + metric.name
             if name in counts and is_weighted:
                 name = f"{prefix}weighted_{metric.name}"
@@ -224,40 +187,23 @@ class CompileMetrics(metrics_module.Metric):
         return results
 
 
-# Losses whose labels have a shape of their own: class numbers, or sequences.
-_OWN_LABELS = (
-    "sparse_categorical_crossentropy",
-    "categorical_generalized_cross_entropy",
-    "circle",
-    "ctc",
-)
+def _as_list(value: Any) -> list[Any]:
+    """The metrics of one output; None is no metric."""
+    return [] if value is None else structure.flatten(value)
 
 
-def _check_labels(loss: Any, y_true: Any, y_pred: Any) -> None:
-    """Refuse labels that would only be stretched over the outputs.
+def check_metrics(value: Any, argument: str) -> None:
+    """Complain about what is no list or dict of metrics, at compile.
 
     Raises:
-        ValueError: with both shapes.
+        ValueError: for another type, or a metric that does not exist.
     """
-    fn: Any = getattr(loss, "fn", None)
-    if getattr(fn, "__module__", "") != "lamina.losses.functions" or fn.__name__ in _OWN_LABELS:
-        return
-    true, pred = tuple(y_true.shape), tuple(y_pred.shape)
-    if len(true) + 1 == len(pred) and pred[-1] == 1:
-        true = (*true, 1)
-    elif len(true) == len(pred) + 1 and true[-1] == 1:
-        true = true[:-1]
-    if true != pred:
+    if value is not None and not isinstance(value, (list, tuple, Mapping)):
         raise ValueError(
-            f"{loss.name}: labels of shape {tuple(y_true.shape)} do not match predictions of shape "
-            f"{pred}. The last layer's units (or y) must be such that the two are alike."
+            f"compile(): {argument} must be a list, tuple or dict of metrics. Got {value!r}."
         )
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    for entry in structure.flatten(value):
+        check_metric(entry)
 
 
 def check_metric(entry: Any) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 
 from lamina import structure, tracing
 from lamina.trainer import arguments
-from lamina.trainer.compiled import CompileLoss, CompileMetrics, check_metric, resolve_loss
+from lamina.trainer.compile_loss import (
+    CompileLoss,
+    is_loss_config,
+    output_names_of,
+    resolve_loss,
+)
+from lamina.trainer.compiled import CompileMetrics, check_metrics
 from lamina.trainer.configuration import CompileConfiguration
 from lamina.trainer.loop import MetricState
 from lamina.trainer.step import LogVariables, StepCache
@@ -23,10 +29,13 @@ class CompiledModel(CompileConfiguration):
         self.optimizer: Any = None
         self.loss: Any = None
         self.stop_training = False
+        self._training_loop: Any = None  # the EpochLoop while fit runs
         self.history: Any = None
         self.run_eagerly = False
         self._trainer_steps = StepCache()
         self._trainer_predict: dict[Any, Any] = {}
+        self._trainer_revision = -1
+        self._trainer_trainable: tuple[int, Any] = (-1, ())
         self._trainer_results = MetricState(self)
         self._trainer_logs = {"train": LogVariables(), "test": LogVariables()}
         self._trainer_loss: CompileLoss | None = None
@@ -60,7 +69,8 @@ class CompiledModel(CompileConfiguration):
                 decide on numbers; slower, for debugging.
             steps_per_execution: accepted; whole epochs run in C++ in any case.
             jit_compile: accepted; everything is compiled.
-            auto_scale_loss: accepted; float32 and float64 need no loss scaling.
+            auto_scale_loss: whether a model whose policy is "mixed_float16" gets its optimizer
+                wrapped in a LossScaleOptimizer.
 
         Raises:
             ValueError: for a name that does not exist (a near one is suggested).
@@ -75,10 +85,16 @@ class CompiledModel(CompileConfiguration):
                 raise ValueError(f"compile(): {name} must be True or False. Got {value!r}.")
         arguments.optional_whole("compile()", "steps_per_execution", steps_per_execution)
         new_optimizer = optimizers.get(optimizer)
-        for item in structure.flatten(loss):
+        policy = getattr(self, "dtype_policy", None)  # of the Layer that a model is
+        needs_scale = auto_scale_loss and getattr(policy, "name", None) == "mixed_float16"
+        if needs_scale and not isinstance(new_optimizer, optimizers.LossScaleOptimizer):
+            new_optimizer = optimizers.LossScaleOptimizer(
+                new_optimizer, name="loss_scale_optimizer"
+            )
+        for item in [loss] if is_loss_config(loss) else structure.flatten(loss):
             resolve_loss(item)
-        for entry in structure.flatten([metrics, weighted_metrics]):
-            check_metric(entry)
+        check_metrics(metrics, "metrics")
+        check_metrics(weighted_metrics, "weighted_metrics")
         if self.optimizer is not None and self.optimizer is not new_optimizer:
             self.optimizer.release()  # its flat buffers; the next one packs the weights anew
         self.optimizer = new_optimizer
@@ -92,7 +108,7 @@ class CompiledModel(CompileConfiguration):
             "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
         }  # fmt: skip
         self._trainer_loss = None
-        self._trainer_metrics = None
+        self._trainer_metrics = CompileMetrics(metrics, weighted_metrics, self._names_of)
         self._trainer_loss_tracker = metrics_module.Mean(name="loss")
         self._trainer_logs = {"train": LogVariables(), "test": LogVariables()}
         self._forget_programs()
@@ -183,7 +199,7 @@ class CompiledModel(CompileConfiguration):
         return self._forward(x, training=False)
 
     def _track_loss(self, loss: Any, x: Any) -> None:
-        rows = structure.flatten(x)[0].shape[0]
+        rows = next(leaf.shape[0] for leaf in structure.iterate(x) if leaf is not None)
         self._trainer_loss_tracker.update_state(loss, sample_weight=float(rows))
 
     def _compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
@@ -214,12 +230,14 @@ class CompiledModel(CompileConfiguration):
         """The loss of a batch: compiled losses, regularization and what layers added."""
         losses = []
         if self.loss is not None and y is not None:
-            names, true, pred, weight = self._by_output(y, y_pred, sample_weight)
             if self._trainer_loss is None:
-                self._trainer_loss = self._make_loss(names, y_pred)
-            total, tracked = self._trainer_loss(true, pred, weight)
+                a = self._compile_arguments
+                names = self._names_of(y_pred)
+                self._trainer_loss = CompileLoss(a["loss"], a["loss_weights"], y_pred, names)
+            total, tracked = self._trainer_loss(y, y_pred, sample_weight)
+            rows = float(structure.flatten(y_pred)[0].shape[0])
             for tracker, value in tracked:
-                tracker.update_state(value, sample_weight=float(pred[0].shape[0]))
+                tracker.update_state(value, sample_weight=rows)
             if total is not None:
                 losses.append(total)
         losses += self.losses  # type: ignore[attr-defined]
@@ -232,63 +250,18 @@ class CompiledModel(CompileConfiguration):
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Update the compiled metrics and return the results of all."""
-        if y is not None:
-            names, true, pred, weight = self._by_output(y, y_pred, sample_weight)
-            if self._trainer_metrics is None:
-                self._trainer_metrics = self._make_metrics(names, y_pred)
-            if not self._trainer_metrics.built:
-                self._trainer_metrics.build(true, pred)
-            self._trainer_metrics.update_state(true, pred, weight)
+        metrics = self._trainer_metrics
+        if y is not None and metrics is not None and not metrics.is_empty:
+            used = () if self._trainer_loss is None else self._trainer_loss.is_used
+            metrics.update_state(y, y_pred, sample_weight, used)
         return self.get_metrics_result()
 
-    def _make_loss(self, names: list[str], y_pred: Any) -> CompileLoss:
-        a = self._compile_arguments
-        return CompileLoss(a["loss"], a["loss_weights"], names, names)
-
-    def _make_metrics(self, names: list[str], y_pred: Any) -> CompileMetrics:
-        a = self._compile_arguments
-        return CompileMetrics(a["metrics"], a["weighted_metrics"], names, names)
-
-    def _by_output(
-        self, y: Any, y_pred: Any, sample_weight: Any
-    ) -> tuple[list[str], list[Any], list[Any], list[Any]]:
-        """Labels, outputs and weights as lists in one order, with the outputs' names."""
-        pred = structure.flatten(y_pred)
-        if isinstance(y_pred, Mapping):
-            names = sorted(y_pred)
-        else:
-            names = list(getattr(self, "output_names", None) or [])
-            if len(names) != len(pred):
-                names = [f"output_{i}" for i in range(len(pred))] if len(pred) > 1 else ["output"]
-        return names, _aligned(y, names, "y"), pred, _weights(sample_weight, names)
+    def _names_of(self, y_pred: Any) -> list[str | None]:
+        """Names of the outputs in flattened order, None where there are none."""
+        return output_names_of(getattr(self, "output_names", None) or [], y_pred)
 
 
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:
     if not isinstance(data, tuple):
         return data, None, None
     return (*data, None, None)[:3]
-
-
-def _aligned(y: Any, names: list[str], what: str) -> list[Any]:
-    if isinstance(y, Mapping):
-        for key in y:
-            if key not in names:
-                raise ValueError(f"{what} names {key!r}, but the outputs are {names}.")
-        return [y.get(name) for name in names]
-    if isinstance(y, (list, tuple)):
-        if len(y) != len(names):
-            raise ValueError(
-                f"{what} has {len(y)} arrays, the model has {len(names)} outputs: {names}."
-            )
-        return list(y)
-    if len(names) > 1:
-        raise ValueError(f"{what} is one array, the model has {len(names)} outputs: {names}.")
-    return [y]
-
-
-def _weights(sample_weight: Any, names: list[str]) -> list[Any]:
-    if sample_weight is None:
-        return [None] * len(names)
-    if isinstance(sample_weight, (Mapping, list, tuple)):
-        return _aligned(sample_weight, names, "sample_weight")
-    return [sample_weight] * len(names)

@@ -61,7 +61,7 @@ def to_columns(value: Any, name: str) -> Any:
         return (
             items[0]
             if len(items) == 1 and isinstance(value, list) and name == "x"
-            else type(value)(items)
+            else structure.rebuilt(value, items)
         )
     return as_column(value, name)
 
@@ -76,11 +76,12 @@ def row_count(who: str, **arguments: Any) -> int:
     Raises:
         ValueError: naming each argument with its rows, if they differ.
     """
-    counts = {name: len(leaf) for name, value in arguments.items() for leaf in leaves(value)}
-    every = [len(leaf) for value in arguments.values() for leaf in leaves(value)]
+    found = [(name, len(leaf)) for name, value in arguments.items() for leaf in leaves(value)]
+    every = [rows for _, rows in found]
     if not every:
         raise ValueError(f"{who}: x holds no array.")
     if len(set(every)) > 1:
+        counts = dict(found)
         told = " and ".join(f"{name} has {rows} rows" for name, rows in counts.items())
         if len(set(counts.values())) == 1:
             told = f"the arrays have {every} rows"
@@ -96,7 +97,7 @@ class ArraySource:
     y: Any
     sample_weight: Any
     batch_size: int
-    shuffle: bool = False
+    shuffle: bool | str = False  # "batch": whole batches change places
     rows: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +111,17 @@ class ArraySource:
     def columns(self) -> list[np.ndarray]:
         return leaves((self.x, self.y, self.sample_weight))
 
+    def order(self, seed: tuple[int, int]) -> np.ndarray:
+        """The rows in the order of an epoch, which `seed` decides."""
+        if self.shuffle != "batch":
+            return _core.shuffled_order(self.rows, *seed)
+        whole = self.rows // self.batch_size
+        order = np.arange(self.rows, dtype=np.int64)
+        places = _core.shuffled_order(whole, *seed)
+        cut = whole * self.batch_size
+        order[:cut] = order[:cut].reshape(whole, self.batch_size)[places].reshape(-1)
+        return order  # the rows left over stay at the end
+
     def batch_of(self, rows: int) -> Batch:
         """The first `rows` rows, to tell the shapes of a batch."""
         return _cut((self.x, self.y, self.sample_weight), 0, rows)
@@ -122,10 +134,8 @@ class ArraySource:
     def end_epoch(self) -> None:
         pass
 
-    def epoch(self, steps: int | None) -> Iterator[Batch]:
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = _core.shuffled_order(self.rows, *shuffle_seed())
+    def epoch(self, steps: int | None, seed: tuple[int, int]) -> Iterator[Batch]:
+        order = self.order(seed) if self.shuffle else np.arange(self.rows)
         for step in range(self.steps if steps is None else min(steps, self.steps)):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield _take((self.x, self.y, self.sample_weight), rows)
@@ -139,6 +149,7 @@ class StreamSource:
     steps: int | None = None
     class_weight: dict[int, float] | None = None
     _iterator: Iterator[Any] | None = None
+    _has_peeked: bool = False  # the iterator stands before its first batch
 
     def __post_init__(self) -> None:
         if self.steps is None and hasattr(self.batches, "num_batches"):
@@ -146,10 +157,12 @@ class StreamSource:
         if self.steps is None and hasattr(self.batches, "__len__"):
             self.steps = len(self.batches)
 
-    def epoch(self, steps: int | None) -> Iterator[Batch]:
+    def epoch(self, steps: int | None, seed: tuple[int, int]) -> Iterator[Batch]:
         """The batches of one epoch; a limited epoch goes on where the last one stopped."""
-        if self._iterator is None or steps is None:
+        del seed  # the order is the source's own
+        if self._iterator is None or (steps is None and not self._has_peeked):
             self._iterator = self._iterate()
+        self._has_peeked = False
         taken = 0
         while steps is None or taken < steps:
             try:
@@ -161,6 +174,14 @@ class StreamSource:
                 return
             yield self.prepared(item)
             taken += 1
+
+    def first(self) -> Batch:
+        """The first batch, which the next epoch will yield again."""
+        iterator = self._iterate()
+        item = next(iterator)
+        self._iterator = itertools.chain([item], iterator)
+        self._has_peeked = True
+        return self.prepared(item)
 
     def begin_epoch(self) -> None:
         if hasattr(self.batches, "on_epoch_begin"):
@@ -248,7 +269,7 @@ def source_of(
     sample_weight: Any = None,
     class_weight: Mapping[int, float] | None = None,
     batch_size: int | None = None,
-    shuffle: bool = False,
+    shuffle: bool | str = False,
     steps: int | None = None,
     who: str = "fit()",
 ) -> ArraySource | StreamSource:
@@ -297,7 +318,7 @@ def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource,
             f"{'training' if at == 0 else 'validation'}."
         )
 
-    def part(begin: int, end: int, shuffle: bool) -> ArraySource:
+    def part(begin: int, end: int, shuffle: bool | str) -> ArraySource:
         parts = _cut((source.x, source.y, source.sample_weight), begin, end)
         return ArraySource(*parts, source.batch_size, shuffle)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core, tracing
+from lamina import _core, config, tracing
 from lamina.callbacks.callback_list import CallbackList
+from lamina.callbacks.position import Position
+from lamina.layers.revision import revision
 from lamina.metrics import Metric
 from lamina.trainer.arguments import validate_now
 from lamina.trainer.compiled import CompileMetrics
@@ -39,11 +41,15 @@ class MetricState:
     def clear(self) -> None:
         self._is_ready = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_model": self._model, "_is_ready": False}
+
     def _prepare(self) -> None:
         metrics = self._model.metrics
         singles = [
             s for m in metrics for s in (m.metrics if isinstance(m, CompileMetrics) else [m])
         ]
+        self._metric_names = [metric.name for metric in singles]
         plain = [m for m in singles if type(m).reset_state is Metric.reset_state]
         self._zeroed = [v.handle for m in plain for v in m.variables]
         self._others = [m for m in singles if type(m).reset_state is not Metric.reset_state]
@@ -69,6 +75,12 @@ class MetricState:
         for metric in self._others:
             metric.reset_state()
 
+    def metric_names(self) -> list[str]:
+        """Names of the single metrics: the loss, the compiled ones, those of the layers."""
+        if not self._is_ready:
+            self._prepare()
+        return self._metric_names
+
     def read(self, mode: str) -> dict[str, float]:
         """Logs of "train" or "test" by name, in alphabetical order as Keras has them."""
         own = self._model._trainer_logs[mode]
@@ -84,7 +96,7 @@ class MetricState:
 
 def _number(value: Any) -> Any:
     array = np.asarray(value)
-    return float(array) if array.ndim == 0 else array.tolist()
+    return float(array.item()) if array.size == 1 else array.tolist()
 
 
 class EpochLoop:
@@ -100,7 +112,8 @@ class EpochLoop:
         verbose: int,
         epochs: int = 1,
     ) -> None:
-        self.model, self.mode, self.source, self.steps = model, mode, source, steps
+        self.model, self.mode, self.source = model, mode, source
+        self.steps = config.limited(steps, config.max_steps_per_epoch())
         self.total = steps if steps is not None else source.steps
         if isinstance(source, ArraySource) and steps is not None:
             self.total = min(steps, source.steps)
@@ -124,10 +137,16 @@ class EpochLoop:
         self._order: np.ndarray | None = None
         self._outputs: list[Any] = []
         self._warned = False
-        self._is_prepared = False
+        self._prepared_at: tuple[int, int] | None = None
         # Whole epochs run in C++, unless Python makes the batches or is to run on each.
         self._in_engine = isinstance(source, ArraySource) and not model.run_eagerly
         self._epoch = 0
+        self._done = 0  # batches of the epoch that are done
+        self._skipped = 0  # of them, those that an earlier process has done
+        self._order_seed = (0, 0)
+        self._resumed: Position | None = None
+        self._epochs_run = 0
+        self._has_ended = False
 
     # ---- the three loops
 
@@ -145,15 +164,21 @@ class EpochLoop:
             evaluator = EpochLoop(model, "test", validation, validation_steps, callbacks, 0)
             evaluator._prepare()
         model.stop_training = False
+        model._training_loop = self
         callbacks.on_train_begin()
+        initial_epoch = self._resumed_epoch(initial_epoch)
         logs: dict[str, Any] = {}
         epochs_ran = False
         for epoch in range(initial_epoch, self.epochs):
             self._epoch = epoch
             epochs_ran = True
-            model._trainer_results.reset()
+            if not self._skipped:
+                model._trainer_results.reset()
             callbacks.on_epoch_begin(epoch)
+            self._prepare()
             self._run()
+            if self._has_ended:
+                break
             logs = model._trainer_results.read(mode="train")
             self._check_loss(logs)
             if evaluator is not None and validate_now(epoch, validation_freq):
@@ -165,7 +190,44 @@ class EpochLoop:
         if model.optimizer is not None and epochs_ran:
             model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.on_train_end(logs)
+        model._training_loop = None
         return model.history
+
+    # ---- going on where another process was stopped
+
+    @property
+    def position(self) -> Position:
+        """The next batch of this run of training."""
+        return Position(self._epoch, self._done, self._next_batch, self._order_seed)
+
+    def build(self) -> None:
+        """Make all variables of training, so that saved values can be put into them."""
+        if self._in_engine:
+            return  # traced already
+        if isinstance(self.source, ArraySource):
+            parts = self.source.batch_of(min(self.source.batch_size, self.source.rows))
+        else:
+            parts = self.source.first()
+        if not self.model.run_eagerly:
+            self.model._step("train", parts)
+            return
+        run_eagerly(self.model, "test", parts)
+        if self.model.optimizer is not None:
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def resume(self, position: Position) -> None:
+        """Begin `fit` there; to be called while training begins."""
+        self._resumed = position
+        self._done = self._skipped = position.batch
+        self._next_batch = position.next_batch
+        self._order_seed = position.order_seed
+
+    def _resumed_epoch(self, initial_epoch: int) -> int:
+        if self._resumed is None:
+            return initial_epoch
+        if self._in_engine and self._next_batch and self.source.shuffle:
+            self._order = self.source.order(self._order_seed)
+        return self._resumed.epoch
 
     def evaluate(self) -> dict[str, float]:
         self._prepare()
@@ -196,10 +258,11 @@ class EpochLoop:
         return {"train": "fit()", "test": "evaluate()", "predict": "predict()"}[self.mode]
 
     def _prepare(self) -> None:
-        """Trace the programs and look at the ids before anything changes."""
-        if self._is_prepared or not self._in_engine:
+        """Trace the programs and look at the ids first; again when layers changed since."""
+        now = (revision.attributes, revision.trainable)
+        if self._prepared_at == now or not self._in_engine:
             return
-        self._is_prepared = True
+        self._prepared_at = now
         rows, batch = self.source.rows, min(self.source.batch_size, max(self.source.rows, 1))
         if rows == 0:
             raise ValueError(f"{self._who}: x has no rows.")
@@ -223,15 +286,17 @@ class EpochLoop:
     def _run_arrays(self) -> None:
         source, batches = self.source, self.source.steps
         if self._next_batch == 0 and source.shuffle:
-            self._order = _core.shuffled_order(source.rows, *shuffle_seed())
+            self._order_seed = shuffle_seed()
+            self._order = source.order(self._order_seed)
+        skipped, self._skipped = self._skipped, 0
         first = self._next_batch
-        last = batches if self.steps is None else min(first + self.steps, batches)
+        last = batches if self.steps is None else min(first - skipped + self.steps, batches)
         sinks: list[Any] = []
         if self.mode == "predict":
             self._structure = self._main.outputs
             rows = min(last * self._batch, source.rows)
             self._outputs = sinks = self._predict_buffers(rows)
-        before, after = self._hooks(first)
+        before, after = self._hooks(first - skipped)
         done, stopped = _core.run_epoch(
             self._main.program, self._tail.program if self._tail else None,  # type: ignore[arg-type]
             self._columns, source.rows, self._batch, self._order if source.shuffle else None,
@@ -240,7 +305,7 @@ class EpochLoop:
             self._report_nonfinite if self.mode == "train" else None, sinks,
         )  # fmt: skip
         self._next_batch = 0 if last >= batches else last
-        if self.steps is not None and done < self.steps and not stopped and first > 0:
+        if self.steps is not None and skipped + done < self.steps and not stopped and first > 0:
             warn_ran_out()
         if self.mode != "train":
             self._next_batch = 0
@@ -267,6 +332,7 @@ class EpochLoop:
                 begin(batch - first)
 
             def after(batch: int) -> bool:
+                self._done, self._next_batch = batch - first + 1, batch + 1
                 logs = (
                     {"outputs": self._outputs}
                     if mode == "predict"
@@ -289,11 +355,18 @@ class EpochLoop:
         source, callbacks, mode, model = self.source, self.callbacks, self.mode, self.model
         wants = self._wants_batches
         done = 0
+        skipped, self._skipped = self._skipped, 0
+        if not skipped and getattr(source, "shuffle", False):
+            self._order_seed = shuffle_seed()
         source.begin_epoch()
-        for batch in source.epoch(self.steps):
+        for batch in source.epoch(self.steps, self._order_seed):
+            if done < skipped:
+                done += 1
+                continue
             if wants:
                 getattr(callbacks, f"on_{mode}_batch_begin")(done)
             self._run_batch(batch)
+            self._done = done + 1
             if wants:
                 logs = {} if mode == "predict" else model._trainer_results.read(mode)
                 getattr(callbacks, f"on_{mode}_batch_end")(done, logs)
@@ -304,8 +377,12 @@ class EpochLoop:
             done += 1
             if mode == "train" and model.stop_training:
                 break
-        if done == 0:
+        if done == 0 and self._epochs_run:
+            warn_ran_out()  # in an earlier epoch: there is nothing left to learn from
+            self._has_ended = True
+        elif done == 0:
             raise ValueError(f"{self._who}: the data source yielded no batch.")
+        self._epochs_run += mode == "train"
         source.end_epoch()
 
     def _run_batch(self, batch: Batch) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lamina import structure, tracing
+from lamina import dtypes, structure, tracing
 from lamina.tracing import Tracer
 from lamina.variable import Variable
 
@@ -67,6 +67,9 @@ class StepCache:
     def __init__(self) -> None:
         self._steps: OrderedDict[Any, Step] = OrderedDict()
 
+    def __reduce__(self) -> Any:
+        return (StepCache, ())  # programs belong to the variables they were traced with
+
     def clear(self) -> None:
         self._steps.clear()
 
@@ -94,7 +97,8 @@ def symbolic_inputs(tracer: Tracer, parts: tuple[Any, ...]) -> tuple[tuple[Any, 
             made = {key: enter(value[key], f"{name}[{key!r}]") for key in sorted(value)}
             return {key: made[key] for key in value}
         if isinstance(value, (list, tuple)):
-            return type(value)(enter(item, f"{name}[{i}]") for i, item in enumerate(value))
+            items = [enter(item, f"{name}[{i}]") for i, item in enumerate(value)]
+            return structure.rebuilt(value, items)
         names.append(name)
         return tracer.input(value.shape, value.dtype.name)
 
@@ -102,6 +106,13 @@ def symbolic_inputs(tracer: Tracer, parts: tuple[Any, ...]) -> tuple[tuple[Any, 
         enter(part, name) for part, name in zip(parts, ("x", "y", "sample_weight"), strict=False)
     )
     return inputs, names
+
+
+def trimmed(data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without trailing Nones, as a user's train_step expects its data."""
+    while len(data) > 1 and data[-1] is None:
+        data = data[:-1]
+    return data
 
 
 def run_eagerly(model: Any, mode: str, parts: tuple[Any, ...]) -> tuple[Any, list[np.ndarray]]:
@@ -116,13 +127,13 @@ def run_eagerly(model: Any, mode: str, parts: tuple[Any, ...]) -> tuple[Any, lis
     try:
         if mode == "predict":
             y_pred = model.predict_step(data)
-            outputs = structure.map_structure(lambda t: (t.shape, t.dtype), y_pred)
+            outputs = structure.map_structure(lambda t: (t.shape, dtypes.outgoing(t.dtype)), y_pred)
             return outputs, [tensor.numpy() for tensor in structure.flatten(y_pred)]
         if mode == "test":
-            logs = model.test_step(data)
+            logs = model.test_step(trimmed(data))
         else:
             with tracing.Recorder():
-                logs = model.train_step(data)
+                logs = model.train_step(trimmed(data))
         if not model._has_default_step(mode):
             model._trainer_logs[mode].keep(logs or {})
         return None, []
@@ -137,10 +148,13 @@ class LogVariables:
     def __init__(self) -> None:
         self.variables: dict[str, Variable] = {}
 
-    def keep(self, logs: dict[str, Any]) -> None:
+    def keep(self, logs: Mapping[str, Any]) -> None:
         from lamina import ops, tracing
 
         for name, value in logs.items():
+            if isinstance(value, Mapping):  # the results of several metrics
+                self.keep(value)
+                continue
             if value is None:
                 continue
             if name not in self.variables:
@@ -165,6 +179,6 @@ def packed(outputs: Any, arrays: Sequence[np.ndarray]) -> Any:
             return {key: made[key] for key in value}
         if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
             return next(remaining)
-        return type(value)(build(item) for item in value)
+        return structure.rebuilt(value, [build(item) for item in value])
 
     return build(outputs)

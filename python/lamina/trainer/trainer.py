@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lamina import structure, tracing
+from lamina import config, dtypes, structure, tracing
+from lamina.layers.revision import revision
 from lamina.trainer import arguments
-from lamina.trainer.compiled import CompileMetrics
 from lamina.trainer.compiling import CompiledModel
 from lamina.trainer.data import (
     ArraySource,
@@ -23,7 +23,7 @@ from lamina.trainer.data import (
     to_columns,
 )
 from lamina.trainer.loop import EpochLoop, require_compiled
-from lamina.trainer.step import Step, key_of, packed, run_eagerly, symbolic_inputs
+from lamina.trainer.step import Step, key_of, packed, run_eagerly, symbolic_inputs, trimmed
 
 
 class Trainer(CompiledModel):
@@ -33,7 +33,10 @@ class Trainer(CompiledModel):
 
     def _step(self, mode: str, parts: tuple[Any, ...]) -> Step:
         """The program for batches like these (x, y, sample_weight)."""
+        self._refresh()
         key = key_of(mode, parts)
+        if mode == "train":
+            key = (key, self._trainable_signature())
         step = self._trainer_steps.find(key)
         if step is None:
             step = self._trainer_steps.add(key, self._trace(mode, parts))
@@ -51,16 +54,33 @@ class Trainer(CompiledModel):
                     tensors = structure.flatten(y_pred)
                     for tensor in tensors:
                         tracer.output(tensor)
-                    outputs = structure.map_structure(lambda t: (t.shape, t.dtype), y_pred)
+                    outputs = structure.map_structure(
+                        lambda t: (t.shape, dtypes.outgoing(t.dtype)), y_pred
+                    )
                 else:
                     step = self.train_step if mode == "train" else self.test_step
                     if self._has_default_step(mode):
                         step(data)
                     else:
-                        self._trainer_logs[mode].keep(step(_trimmed(data)) or {})
+                        self._trainer_logs[mode].keep(step(trimmed(data)) or {})
             finally:
                 self._clear_losses()  # type: ignore[attr-defined]
         return Step(tracer, outputs, names)
+
+    def _refresh(self) -> None:
+        """Forget the programs when an attribute of a layer was replaced since they were traced."""
+        if self._trainer_revision != revision.attributes:
+            self._trainer_revision = revision.attributes
+            self._forget_programs()
+
+    def _trainable_signature(self) -> Any:
+        """Which layers are trained; programs of both kinds are kept when this goes to and fro."""
+        count, signature = self._trainer_trainable
+        if count != revision.trainable:
+            layers = self._flatten_layers()  # type: ignore[attr-defined]
+            signature = tuple(layer.trainable for layer in layers)
+            self._trainer_trainable = (revision.trainable, signature)
+        return signature
 
     def _has_default_step(self, mode: str) -> bool:
         """Whether the step's logs are just the metrics' results, which are read when needed."""
@@ -80,7 +100,7 @@ class Trainer(CompiledModel):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
@@ -101,7 +121,8 @@ class Trainer(CompiledModel):
             callbacks: list of Callbacks.
             validation_split: share of the last rows kept for validation, in [0, 1).
             validation_data: (x, y) or (x, y, sample_weight); takes precedence over the split.
-            shuffle: whether the rows come in a new order every epoch.
+            shuffle: whether the rows come in a new order every epoch; "batch": whole batches
+                change places.
             class_weight: dict from class number to weight.
             sample_weight: array of one weight per row.
             initial_epoch: number of the first epoch.
@@ -125,9 +146,7 @@ class Trainer(CompiledModel):
             steps_per_epoch, validation_steps, validation_batch_size, shuffle,
         )  # fmt: skip
         verbose = arguments.check_verbose("fit()", verbose)
-        source = source_of(
-            x, y, sample_weight, class_weight, batch_size, bool(shuffle), steps_per_epoch
-        )
+        source = source_of(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch)
         validation = None
         if validation_data is not None:
             validation = self._validation_source(
@@ -141,6 +160,7 @@ class Trainer(CompiledModel):
             source, validation = split_validation(source, float(validation_split))
             if validation_batch_size is not None:
                 validation.batch_size = validation_batch_size
+        epochs = config.limited(epochs, config.max_epochs()) or epochs
         loop = EpochLoop(self, "train", source, steps_per_epoch, callbacks, verbose, epochs=epochs)
         return loop.fit(initial_epoch, validation, validation_steps, validation_freq)
 
@@ -203,6 +223,7 @@ class Trainer(CompiledModel):
         """
         if verbose == 0 and type(x) is np.ndarray and callbacks is None and steps is None:
             # The way of a small request: no source, no loop, one dictionary lookup.
+            self._refresh()
             run = self._trainer_predict.get((x.shape, x.dtype.char))
             if run is not None and (batch_size is None or batch_size >= x.shape[0]):
                 return run(x)
@@ -295,20 +316,7 @@ class Trainer(CompiledModel):
 
     def _ordered_logs(self, logs: dict[str, float]) -> Any:
         """Loss first, then the metrics as compiled, then the rest by name."""
-        names: list[str] = []
-        for metric in self.metrics:
-            names += (
-                [m.name for m in metric.metrics]
-                if isinstance(metric, CompileMetrics)
-                else [metric.name]
-            )
+        names = self._trainer_results.metric_names()
         ordered = [logs[name] for name in names if name in logs]
         ordered += [logs[name] for name in sorted(logs) if name not in names]
         return ordered[0] if len(ordered) == 1 else ordered
-
-
-def _trimmed(data: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Without trailing Nones, as a user's train_step expects its data."""
-    while len(data) > 1 and data[-1] is None:
-        data = data[:-1]
-    return data

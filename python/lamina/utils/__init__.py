@@ -9,6 +9,7 @@ from lamina.config import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
+from lamina.utils.arguments import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from lamina.utils.numerical import normalize, to_categorical
 from lamina.utils.progbar import Progbar
 from lamina.utils.seed import set_random_seed
@@ -26,8 +27,11 @@ _ELSEWHERE = {
     "get_file": "lamina.utils.download",
     "get_registered_name": "lamina.serialization",
     "get_registered_object": "lamina.serialization",
+    "get_source_inputs": "lamina.layers.node",
+    "is_keras_tensor": "lamina.tensor",
     "register_keras_serializable": "lamina.serialization",
     "serialize_keras_object": "lamina.serialization",
+    "standardize_dtype": "lamina.dtypes",
 }
 
 __all__ = [
@@ -37,9 +41,11 @@ __all__ = [
     "enable_interactive_logging",
     "is_interactive_logging_enabled",
     "normalize",
+    "pack_x_y_sample_weight",
     "pad_sequences",
     "set_random_seed",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
 
 

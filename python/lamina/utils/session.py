@@ -4,15 +4,18 @@ from __future__ import annotations
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Forget what the process remembers of earlier models: automatic names count from the start.
+    """Forget what the process remembers of earlier models.
+
+    Automatic names count from the start, and the global dtype policy is that of `floatx()`.
 
     Args:
         free_memory: whether to look for models that only refer to each other, at once.
     """
     import gc
 
-    from lamina import names
+    from lamina import config, names
 
     names.reset_names()
+    config.forget_dtype_policy()
     if free_memory:
         gc.collect()

@@ -1,0 +1,156 @@
+"""Reductions and orders that leave NaN out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lamina.dtypes import is_float_dtype
+from lamina.ops.core import (
+    Axes,
+    TensorLike,
+    normalize_axes,
+    reshape_to,
+    size_of,
+    to_dtype,
+    to_float,
+)
+from lamina.ops.layout import permute
+from lamina.ops.reduce import argmax, argmin, cumprod, cumsum
+from lamina.ops.sorting import sort
+from lamina.tensor import Tensor
+from lamina.tracing import apply, convert, symbolic_op
+
+
+def _filled(x: TensorLike, value: float) -> Tensor:
+    x = convert(x)
+    if not is_float_dtype(x.dtype):
+        return x
+    return apply("select", apply("isnan", x), convert(value, dtype=x.dtype), x)
+
+
+def _arg(fn: Any, x: TensorLike, axis: int | None, keepdims: bool, worst: float) -> Tensor:
+    x = convert(x)
+    found = fn(_filled(x, worst), axis, keepdims)
+    if not is_float_dtype(x.dtype):
+        return found
+    axes = normalize_axes(axis, x.ndim, "nanargmax")
+    empty = apply("all", apply("isnan", x), axes=axes, keepdims=bool(keepdims))
+    return apply("select", empty, convert(-1, dtype=found.dtype), found)
+
+
+@symbolic_op
+def nanargmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Return the index (int32) of the largest element that is not NaN; -1 where all are."""
+    return _arg(argmax, x, axis, keepdims, -math.inf)
+
+
+@symbolic_op
+def nanargmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Return the index (int32) of the smallest element that is not NaN; -1 where all are."""
+    return _arg(argmin, x, axis, keepdims, math.inf)
+
+
+@symbolic_op
+def nancumsum(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """Return the running sum along `axis`, NaN counted as 0; with axis None, flattened."""
+    return cumsum(_filled(x, 0.0), axis, dtype)
+
+
+@symbolic_op
+def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """Return the running product along `axis`, NaN counted as 1; with axis None, flattened."""
+    return cumprod(_filled(x, 1.0), axis, dtype)
+
+
+def _fractions(q: TensorLike) -> np.ndarray:
+    return np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
+
+
+@symbolic_op
+def nanquantile(
+    x: TensorLike,
+    q: TensorLike,
+    axis: Axes = None,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return quantiles of the elements that are not NaN (see `quantile`); NaN where all are."""
+    x = to_float(x)
+    if method not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise ValueError(f"nanquantile: unknown method {method!r}.")
+    axes = normalize_axes(axis, x.ndim, "nanquantile")
+    kept = [i for i in range(x.ndim) if i not in axes]
+    count = size_of([x.shape[i] for i in axes])
+    rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), count])
+    last = rows.ndim - 1
+    valid = to_dtype(apply("logical_not", apply("isnan", rows)), rows.dtype)
+    valid = apply("sum", valid, axes=[last], keepdims=True)
+    rows = sort(_filled(rows, math.inf), -1)  # NaN goes to the end
+    fractions = _fractions(q)
+    picked = [_at_fraction(rows, valid, float(f), method) for f in fractions.ravel()]
+    if keepdims:
+        sizes = [1 if i in axes else d for i, d in enumerate(x.shape)]
+        picked = [reshape_to(p, sizes) for p in picked]
+    if fractions.ndim == 0:
+        return picked[0]
+    from lamina.ops.joining import stack
+
+    return stack(picked, 0)
+
+
+def _at_fraction(rows: Tensor, valid: Tensor, fraction: float, method: str) -> Tensor:
+    """The quantile of each row, of which the first `valid` elements count."""
+    one, zero = convert(1.0, dtype=rows.dtype), convert(0.0, dtype=rows.dtype)
+    last = apply("maximum", apply("subtract", valid, one), zero)
+    place = apply("multiply", last, convert(fraction, dtype=rows.dtype))
+    low, high = apply("floor", place), apply("ceil", place)
+    axis = rows.ndim - 1
+    at_low, at_high = (
+        apply("take_along_axis", rows, to_dtype(end, "int64"), axis=axis) for end in (low, high)
+    )
+    if method == "lower":
+        weight = zero
+    elif method == "higher":
+        weight = one
+    elif method == "midpoint":
+        weight = convert(0.5, dtype=rows.dtype)
+    else:
+        nearest = apply("round", place) if method == "nearest" else place
+        weight = apply("subtract", nearest, low)
+    step = apply("multiply", weight, apply("subtract", at_high, at_low))
+    # Two infinities have no difference; equal ends need none.
+    value = apply("select", apply("equal", at_low, at_high), at_low, apply("add", at_low, step))
+    value = apply("select", apply("equal", valid, zero), convert(math.nan, dtype=rows.dtype), value)
+    return reshape_to(value, value.shape[:-1])
+
+
+@symbolic_op
+def nanpercentile(
+    x: TensorLike,
+    q: TensorLike,
+    axis: Axes = None,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return percentiles of the elements that are not NaN (see `percentile`)."""
+    return nanquantile(x, _fractions(q) / 100.0, axis, method, keepdims)
+
+
+@symbolic_op
+def nanmedian(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Return the middle of the elements that are not NaN, the mean of two for an even number."""
+    return nanquantile(x, 0.5, axis, "linear", keepdims)
+
+
+__all__ = [
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmedian",
+    "nanpercentile",
+    "nanquantile",
+]

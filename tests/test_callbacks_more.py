@@ -180,9 +180,9 @@ def test_tensorboard_writes_embeddings_for_the_projector(tmp_path: Path) -> None
     model.fit(np.ones((4, 2), "int32"), np.ones((4, 1)), verbose=0, callbacks=[board])
     table = np.loadtxt(tmp_path / "train" / "words.tsv", delimiter="\t")
     np.testing.assert_allclose(table, model.get_layer("words").get_weights()[0], rtol=1e-5)
-    assert 'metadata_path: "labels.tsv"' in (
-        tmp_path / "train" / "projector_config.pbtxt"
-    ).read_text()
+    assert (
+        'metadata_path: "labels.tsv"' in (tmp_path / "train" / "projector_config.pbtxt").read_text()
+    )
 
 
 def test_tensorboard_refuses_another_frequency() -> None:

@@ -191,3 +191,33 @@ def test_logs_of_an_own_train_step_stay_out_of_evaluation() -> None:
     assert "only_in_training" in history and "val_only_in_training" not in history
     assert "val_loss" in history
     assert "only_in_training" not in model.evaluate(x, x[:, :1], verbose=0, return_dict=True)
+
+
+def test_add_loss_takes_tensors_only() -> None:
+    for wrong in ("mse", lambda: 1.0):
+        with pytest.raises(ValueError, match="scalar tensor"):
+            lamina.layers.Layer().add_loss(wrong)
+
+
+def test_classes_of_a_script_are_written_without_a_module() -> None:
+    cls = type("OfScript", (lamina.layers.Layer,), {"__module__": "__main__"})
+    assert lamina.saving.serialize_keras_object(cls())["module"] is None
+
+
+def test_layers_deserialize_takes_a_dict() -> None:
+    with pytest.raises(ValueError, match="Could not interpret"):
+        lamina.layers.deserialize(3.5)
+
+
+def test_losses_of_a_layers_own_call_stay_out_of_its_models() -> None:
+    x = np.ones((2, 3), "float32")
+    layer = lamina.layers.Dense(2, activity_regularizer="l2")
+    layer(x)
+    model = lamina.Sequential([lamina.Input((3,)), layer])
+    model(x)
+    assert len(model.losses) == 1
+    layer(x)
+    model.compile("sgd", lamina.losses.MeanSquaredError())
+    y = np.asarray(model(x))
+    expected = float(layer.activity_regularizer(y)) / 2
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), expected, rtol=1e-6)

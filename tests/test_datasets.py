@@ -172,6 +172,36 @@ def test_reuters_and_housing(server: Server, monkeypatch: pytest.MonkeyPatch) ->
     serve(server, monkeypatch, "boston_housing.npz", table)
     (x_train, _), (x_test, y_test) = datasets.boston_housing.load_data()
     assert x_train.shape == (8, 13) and y_test.shape == (2,)
+    serve(server, monkeypatch, "reuters_word_index.json", json.dumps({"grain": 7}).encode())
+    assert datasets.reuters.get_word_index() == {"grain": 7}
+    names = datasets.reuters.get_label_names()
+    assert len(names) == 46 and names[:2] == ("cocoa", "grain")
+    table = npz(x=np.arange(5600.0).reshape(700, 8), y=np.arange(700.0))
+    serve(server, monkeypatch, "california_housing.npz", table)
+    (x_train, _), _ = datasets.california_housing.load_data(version="small", test_split=0.5)
+    assert x_train.shape == (300, 8)
+    with pytest.raises(ValueError, match="version"):
+        datasets.california_housing.load_data(version="tiny")
+
+
+def test_cifar100(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, count in (("train", 3), ("test", 2)):
+            content = {
+                b"data": np.zeros((count, 3072), "uint8"),
+                b"fine_labels": list(range(count)),
+                b"coarse_labels": [9] * count,
+            }
+            body = pickle.dumps(content, protocol=2)
+            member = tarfile.TarInfo(f"cifar-100-python/{name}")
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
+    serve(server, monkeypatch, "cifar-100-python.tar.gz", out.getvalue())
+    (x_train, y_train), (_, y_test) = datasets.cifar100.load_data()
+    assert x_train.shape == (3, 32, 32, 3) and y_train.ravel().tolist() == [0, 1, 2]
+    (_, y_train), _ = datasets.cifar100.load_data(label_mode="coarse")
+    assert y_train.ravel().tolist() == [9, 9, 9] and y_test.shape == (2, 1)
 
 
 def test_interrupted_download_is_resumed(server: Server, tmp_path: Path) -> None:

@@ -22,16 +22,16 @@ HEADER_FLOORS = {
 
 # Python: first part of the module's name -> its floor.
 PYTHON_FLOORS = {
-    "allowance": 0, "config": 0, "names": 0, "registry": 0, "structure": 0, "tree": 0,
-    "validation": 0, "arguments": 0, "windows": 0,
-    "dtypes": 0, "dtype_policies": 0, "_engine": 0, "_core": 0, "_loader": 0, "_build": 0, "utils": 0,
-    "remat": 0, "tensor": 5, "tracing": 5, "variable": 5, "serialization": 5, "stateless": 5, "scopes": 5,
-    "autodiff": 6, "traced_function": 6, "ops": 6, "random": 6, "activations": 6, "initializers": 6, "regularizers": 6,
-    "constraints": 6, "quantizers": 6,
+    "_build": 0, "_core": 0, "_engine": 0, "_loader": 0, "allowance": 0, "config": 0, "dtypes": 0,
+    "dtype_policies": 0, "names": 0, "registry": 0, "remat": 0, "structure": 0, "tree": 0,
+    "utils": 0, "validation": 0, "windows": 0,
+    "scopes": 5, "serialization": 5, "stateless": 5, "tensor": 5, "tracing": 5, "variable": 5,
+    "activations": 6, "autodiff": 6, "constraints": 6, "initializers": 6, "ops": 6,
+    "quantizers": 6, "random": 6, "regularizers": 6, "traced_function": 6,
     "layers": 7,
     "losses": 8, "metrics": 8, "optimizers": 8, "callbacks": 8,
     "trainer": 9,  # knows models only as what it is mixed into, so that Model can inherit it
-    "saving": 9, "models": 10,
+    "saving": 9, "legacy": 9, "models": 10,
 }  # fmt: skip
 
 

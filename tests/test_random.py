@@ -21,6 +21,12 @@ DRAWS = {
     "randint": (lambda s: random.randint((COUNT,), 2, 12, seed=s), 6.5, (99 / 12) ** 0.5, 2, 11),
     "binomial_dropout": (lambda s: random.dropout(np.ones(COUNT, "float32"), 0.25, seed=s), 1.0,
                          (1 / 3) ** 0.5, 0.0, 4 / 3 + 1e-6),
+    "gamma": (lambda s: random.gamma((COUNT,), 4.0, seed=s), 4.0, 2.0, 0.0, 40.0),
+    "gamma_small": (lambda s: random.gamma((COUNT,), 0.25, seed=s), 0.25, 0.5, 0.0, 20.0),
+    "beta": (lambda s: random.beta((COUNT,), 2.0, 6.0, seed=s), 0.25, (12 / 576) ** 0.5, 0.0, 1.0),
+    "binomial": (lambda s: random.binomial((COUNT,), 10.0, 0.3, seed=s), 3.0, 2.1**0.5, 0, 10),
+    "binomial_long": (lambda s: random.binomial((COUNT,), 1000.0, 0.3, seed=s), 300.0, 210**0.5,
+                      200, 400),
 }  # fmt: skip
 
 
@@ -87,3 +93,13 @@ def test_shuffle_keeps_every_value() -> None:
 def test_bad_seed(bad: object) -> None:
     with pytest.raises((ValueError, TypeError), match="seed"):
         random.SeedGenerator(bad)
+
+
+def test_parameters_without_end_give_an_answer() -> None:
+    """A draw by rejection that nothing satisfies would never return."""
+    infinite = np.array([np.inf, 1.0, np.nan, -1.0], "float32")
+    drawn = np.asarray(random.gamma((4,), infinite, seed=1))
+    assert drawn[0] == np.inf and np.isfinite(drawn[1]) and np.isnan(drawn[2:]).all()
+    counts = np.array([np.inf, 5.0, np.nan], "float32")
+    drawn = np.asarray(random.binomial((3,), counts, 0.5, seed=1))
+    assert np.isnan(drawn[0]) and 0 <= drawn[1] <= 5 and np.isnan(drawn[2])

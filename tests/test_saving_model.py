@@ -184,7 +184,7 @@ def test_custom_objects_by_argument_scope_and_not_at_all(tmp_path: Path) -> None
         lamina.saving.load_model(path)
 
 
-@pytest.mark.parametrize("name", ["m.h5x", "m", "m.weights.h5", "m.keras.zip"])
+@pytest.mark.parametrize("name", ["m.h5x", "m", "m.keras.zip"])
 def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Invalid filepath extension"):
         dense().save(tmp_path / name)
@@ -257,3 +257,21 @@ def test_checkpoint_of_whole_models_goes_on_as_if_never_interrupted(tmp_path: Pa
     for a, b in zip(model.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_training_in_the_file_is_decided_by_the_call(tmp_path: Path) -> None:
+    """Keras writes `training: false` for each layer that takes it, and does not mean it."""
+    inputs = lamina.Input((50,))
+    lamina.Model(inputs, lamina.layers.Dropout(0.5)(inputs)).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][1]["inbound_nodes"][0]["kwargs"] = {"training": False}
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    model = lamina.saving.load_model(tmp_path / "m.keras")
+    x = np.ones((2, 50), "float32")
+    assert (model(x, training=True).numpy() == 0).any()
+    np.testing.assert_array_equal(model(x).numpy(), x)

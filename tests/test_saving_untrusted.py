@@ -340,3 +340,213 @@ def test_weights_that_are_no_hdf5(good: Path) -> None:
     bad = rewritten(good, {"model.weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(900)})
     assert_refused(bad, "model.weights.h5")
     assert_refused(rewritten(good, {"model.weights.h5": b""}), "model.weights.h5")
+
+
+# Older files: .h5
+
+
+@pytest.fixture
+def good_h5(tmp_path: Path) -> Path:
+    model = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2, activation="relu")])
+    model.compile("adam", "mse")
+    path = tmp_path / "bad.h5"
+    with pytest.warns(UserWarning, match="older format"):
+        model.save(path)
+    lamina.saving.load_model(path)
+    return path
+
+
+def change_h5_config(path: Path, key: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    with h5py.File(path, "a") as file:
+        config = json.loads(file.attrs[key])
+        changed = change(config)
+        file.attrs[key] = json.dumps(config if changed is None else changed)
+
+
+def h5_kernel(path: Path) -> str:
+    with h5py.File(path) as file:
+        group = file["model_weights/dense"]
+        return f"{group.name}/{group.attrs['weight_names'][0]}"
+
+
+def h5_external(file: Any, name: str) -> None:
+    replace(file, name, h5py.ExternalLink("/etc/passwd.h5", "x"))
+
+
+def h5_soft(file: Any, name: str) -> None:
+    replace(file, name, h5py.SoftLink("/model_weights"))
+
+
+def h5_group_link(file: Any, name: str) -> None:
+    replace(file, "model_weights", h5py.ExternalLink("other.h5", "/"))
+
+
+def h5_optimizer_link(file: Any, name: str) -> None:
+    replace(file, "optimizer_weights", h5py.SoftLink("/model_weights"))
+
+
+def h5_elsewhere(file: Any, name: str) -> None:
+    del file[name]
+    file.create_dataset(name, (3, 2), "f4", external=[("/etc/passwd", 0, 24)])
+
+
+def h5_virtual(file: Any, name: str) -> None:
+    del file[name]
+    layout = h5py.VirtualLayout((3, 2), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (3, 2))
+    file.create_virtual_dataset(name, layout)
+
+
+def h5_huge(file: Any, name: str) -> None:
+    del file[name]
+    file.create_dataset(name, (10**7, 10**5), "f4", chunks=(1000, 1000))
+
+
+def h5_words(file: Any, name: str) -> None:
+    replace(file, name, ["a", "b"])
+
+
+def h5_absent(file: Any, name: str) -> None:
+    del file[name]
+
+
+def h5_other_shape(file: Any, name: str) -> None:
+    replace(file, name, np.zeros((2, 3), "f4"))
+
+
+def h5_no_names(file: Any, name: str) -> None:
+    del file["model_weights"].attrs["layer_names"]
+
+
+def h5_numbers_as_names(file: Any, name: str) -> None:
+    file["model_weights"].attrs["layer_names"] = np.arange(3)
+
+
+def h5_strange_names(file: Any, name: str) -> None:
+    file["model_weights"].attrs["layer_names"] = ["../../etc", "/model_weights"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [h5_external, h5_soft, h5_group_link, h5_optimizer_link, h5_elsewhere, h5_virtual, h5_huge,
+     h5_words, h5_absent, h5_other_shape, h5_no_names, h5_numbers_as_names, h5_strange_names],
+)  # fmt: skip
+def test_h5_weights_that_are_not_plain_arrays(
+    change: Callable[[Any, str], None], good_h5: Path
+) -> None:
+    name = h5_kernel(good_h5)
+    with h5py.File(good_h5, "a") as file:
+        change(file, name)
+    assert_refused(good_h5, "")
+    with pytest.raises(ValueError, match=r"bad\.h5"):
+        lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2)]).load_weights(good_h5)
+
+
+@pytest.mark.parametrize("name", ["os.system", "system", "Popen", "eval", "load_model", "get_file"])
+def test_h5_names_outside_the_registry(name: str, good_h5: Path) -> None:
+    form = {"class_name": name, "config": {"name": "x"}}
+    change_h5_config(
+        good_h5, "model_config", lambda config: config["config"]["layers"].append(form)
+    )
+    assert_refused(good_h5, "model_config", name, kind=(TypeError, ValueError))
+
+
+@pytest.mark.parametrize("version", ["2.15.0", "3.15.1"])
+def test_h5_lambda_code_does_not_run(version: str, good_h5: Path, tmp_path: Path) -> None:
+    marker = str(tmp_path / "ran")
+    layer = lamina.layers.Lambda(lambda x: (open(marker, "w").close(), x)[1], name="lam")
+    form: dict[str, Any] = lamina.saving.serialize_keras_object(layer)
+    if version[0] == "2":
+        code = form["config"]["function"]["config"]["code"]
+        form["config"].update(function=[code, None, None], function_type="lambda")
+    change_h5_config(
+        good_h5, "model_config",
+        lambda config: config["config"]["layers"].append(
+            {"class_name": "Lambda", "config": form["config"]}
+        ),
+    )  # fmt: skip
+    with h5py.File(good_h5, "a") as file:
+        file.attrs["keras_version"] = version
+    assert_refused(good_h5, "model_config", "arbitrary code")
+    if version[0] == "2":  # bytes of another Python: not even then
+        with pytest.raises(ValueError, match="custom_objects"):
+            lamina.saving.load_model(good_h5, safe_mode=False)
+    assert not os.path.exists(marker)
+
+
+@pytest.mark.parametrize("units", [10**8, 2**62, 10**30, -5, "many", None, [3]])
+def test_h5_sizes_that_do_not_fit_the_weights(units: Any, good_h5: Path) -> None:
+    change_h5_config(
+        good_h5, "model_config",
+        lambda config: config["config"]["layers"][1]["config"].update(units=units),
+    )  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert_refused(good_h5, "model_config", kind=(ValueError, TypeError))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"x"', "{}", "[" * 50_000])
+@pytest.mark.parametrize("key", ["model_config", "training_config"])
+def test_h5_configs_that_are_none(text: str, key: str, good_h5: Path) -> None:
+    if (key, text) == ("training_config", "{}"):
+        return  # nothing was given to compile()
+    with h5py.File(good_h5, "a") as file:
+        file.attrs[key] = text
+    assert_refused(good_h5, key)
+
+
+def test_h5_configs_of_other_types(good_h5: Path) -> None:
+    for value in (3, [1.0, 2.0], np.zeros(3)):
+        with h5py.File(good_h5, "a") as file:
+            file.attrs["model_config"] = value
+        assert_refused(good_h5, "model_config")
+
+
+def test_h5_nodes_that_are_none(good_h5: Path) -> None:
+    inputs = lamina.Input((3,), name="in")
+    model = lamina.Model(inputs, lamina.layers.Dense(2, name="out")(inputs))
+    with pytest.warns(UserWarning, match="older format"):
+        model.save(good_h5)
+    nodes: list[Any] = [
+        3, [[]], [["in"]], [["in", 0, 7, {}]], [["in", 10**30, 0, {}]], [["absent", 0, 0, {}]],
+        [{"args": 3}], "x", [["out", 0, 0, {}]],
+    ]  # fmt: skip
+    for version in ("2.4.0", "3.15.1"):
+        for node in nodes:
+            change_h5_config(
+                good_h5, "model_config",
+                lambda config, node=node: config["config"]["layers"][1].update(inbound_nodes=node),
+            )  # fmt: skip
+            with h5py.File(good_h5, "a") as file:
+                file.attrs["keras_version"] = version
+            assert_refused(good_h5, "", kind=(ValueError, TypeError))
+
+
+def test_h5_truncated_and_flipped(good_h5: Path) -> None:
+    data = good_h5.read_bytes()
+    for part in (0.0, 0.01, 0.3, 0.7, 0.99):
+        good_h5.write_bytes(data[: int(part * len(data))])
+        assert_refused(good_h5, "")
+    for place in range(3, len(data), 977):
+        good_h5.write_bytes(data[:place] + bytes([data[place] ^ 0x15]) + data[place + 1 :])
+        try:
+            lamina.saving.load_model(good_h5)
+        except (ValueError, TypeError) as error:
+            assert "bad.h5" in str(error)
+
+
+def test_h5_failing_while_saving_keeps_the_old_file(good_h5: Path, monkeypatch: Any) -> None:
+    kept, model = good_h5.read_bytes(), lamina.saving.load_model(good_h5)
+
+    def fail(*args: Any) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        with (
+            pytest.raises(OSError, match="disk full"),
+            pytest.warns(UserWarning, match="older format"),
+        ):
+            model.save(good_h5)
+    assert good_h5.read_bytes() == kept
+    assert [path.name for path in good_h5.parent.iterdir()] == ["bad.h5"]

@@ -64,3 +64,7 @@ def test_comparing(a: Any, b: Any, same_paths: bool) -> None:
         with pytest.raises(ValueError, match="paths"):
             tree.assert_same_paths(a, b)
     tree.assert_same_structure(a, a)
+
+
+def test_mapping_keeps_the_order_of_keys() -> None:
+    assert list(tree.map_structure(lambda x: x, {"b": 1, "a": 2})) == ["b", "a"]

@@ -39,14 +39,26 @@ DType dtype_of(const py::dtype& dtype) {
 
 }  // namespace
 
-// NumPy has no bfloat16 and no float8: their arrays hold the bits.
+// NumPy has no bfloat16 and no float8: their arrays hold the bits. A search by name would take
+// longer than a small model's prediction.
 py::dtype numpy_dtype(DType dtype) {
   switch (dtype) {
+    case DType::f32:
+      return py::dtype::of<float>();
+    case DType::f64:
+      return py::dtype::of<double>();
+    case DType::i32:
+      return py::dtype::of<std::int32_t>();
+    case DType::i64:
+      return py::dtype::of<std::int64_t>();
+    case DType::boolean:
+      return py::dtype::of<bool>();
     case DType::bf16:
-      return py::dtype("uint16");
+      return py::dtype::of<std::uint16_t>();
+    case DType::u8:
     case DType::f8e4m3:
     case DType::f8e5m2:
-      return py::dtype("uint8");
+      return py::dtype::of<std::uint8_t>();
     default:
       return py::dtype(dtype_name(dtype));
   }

@@ -5,6 +5,9 @@
 namespace lamina {
 
 std::vector<ValueId> append_body(Builder& to, const Graph& body, std::span<const ValueId> inputs) {
+  if (inputs.size() != body.inputs.size())
+    throw Error("a body takes " + std::to_string(body.inputs.size()) + " inputs, got " +
+                std::to_string(inputs.size()));
   std::vector<ValueId> became(body.values.size(), kNoValue);
   for (std::size_t i = 0; i < body.inputs.size(); ++i) became[body.inputs[i]] = inputs[i];
   for (ValueId id = 0; id < body.values.size(); ++id)

@@ -37,8 +37,7 @@ struct Plan::Impl {
   void note_borrowed(ValueId id, const void** pointer) {
     const Place& place = program.layout.places[id];
     const Root& root = program.layout.roots[place.root];
-    if (root.kind == Root::Kind::borrowed)
-      borrowed.push_back({root.value, pointer, place.offset});
+    if (root.kind == Root::Kind::borrowed) borrowed.push_back({root.value, pointer, place.offset});
   }
 
   void bind() {

@@ -55,16 +55,44 @@ inline Dim pool_grain(double work, Dim units) {
 
 namespace pool_detail {
 
+// Neighbouring channels that go through a window together: whole vectors, or the last few channels.
+template <class T, int kVectors>
+struct WholeVectors {
+  static constexpr int kCount = kVectors;
+
+  LAMINA_INLINE Vec<T> load(const T* p, int i) const { return lamina::load(p + i * kLanes<T>); }
+  LAMINA_INLINE void store(T* p, int i, Vec<T> v) const { lamina::store<T>(p + i * kLanes<T>, v); }
+  LAMINA_INLINE Dim left(int) const { return kLanes<T>; }
+};
 template <class T>
-LAMINA_INLINE Vec<T> load_up_to(const T* p, Dim left) {
-  return left >= kLanes<T> ? load(p) : load_n(p, static_cast<int>(left));
-}
+struct LastChannels {
+  static constexpr int kCount = 1;
+  int channels;
+
+  LAMINA_INLINE Vec<T> load(const T* p, int) const { return load_n(p, channels); }
+  LAMINA_INLINE void store(T* p, int, Vec<T> v) const { store_n<T>(p, v, channels); }
+  LAMINA_INLINE Dim left(int) const { return channels; }
+};
+
+// Reads a whole vector wherever the array goes on that far: one move instead of several.
 template <class T>
-LAMINA_INLINE void store_up_to(T* p, Vec<T> v, Dim left) {
-  if (left >= kLanes<T>)
-    store<T>(p, v);
-  else
-    store_n<T>(p, v, static_cast<int>(left));
+struct LastChannelsReadAhead : LastChannels<T> {
+  const T* last_whole;  // the last place from which a whole vector can be read; it may be null
+
+  LAMINA_INLINE Vec<T> load(const T* p, int i) const {
+    return p <= last_whole ? lamina::load(p) : LastChannels<T>::load(p, i);
+  }
+};
+
+// Calls body(strip, first channel): as many vectors at a time as there are, up to four, and
+// last(channels) for the rest.
+template <class T, class Last, class Body>
+LAMINA_INLINE void over_channels(Dim channels, const Last& last, const Body& body) {
+  Dim c = 0;
+  for (; c + 4 * kLanes<T> <= channels; c += 4 * kLanes<T>) body(WholeVectors<T, 4>{}, c);
+  if (c + 2 * kLanes<T> <= channels) body(WholeVectors<T, 2>{}, c), c += 2 * kLanes<T>;
+  if (c + kLanes<T> <= channels) body(WholeVectors<T, 1>{}, c), c += kLanes<T>;
+  if (c < channels) body(last(static_cast<int>(channels - c)), c);
 }
 
 // Positions are int32 in memory and as wide as T in registers, where masks are.
@@ -113,34 +141,37 @@ struct PoolCells {
   // Calls body(position of the cell in its example), rows first.
   template <class Body>
   LAMINA_INLINE void each(const Body& body) const {
-    each_of_plane(front, body);
-    for (Dim d = front + 1; d < back; ++d) each_of_plane(d, body);  // volumes only
-  }
-
- private:
-  template <class Body>
-  LAMINA_INLINE void each_of_plane(Dim depth, const Body& body) const {
-    const Dim last = (depth * height + bottom) * width, across = right - left;
-    for (Dim row = (depth * height + top) * width + left; row < last; row += width)
-      for (Dim cell = row; cell < row + across; ++cell) body(cell);
+    for (Dim d = front; d < back; ++d)
+      for (Dim h = top; h < bottom; ++h) {
+        const Dim row = (d * height + h) * width;
+        for (Dim w = left; w < right; ++w) body(row + w);
+      }
   }
 };
 
-// One vector of channels of one window: the largest cell, the first of equals, NaN above all.
-template <class T, bool kPositions>
-LAMINA_INLINE void max_window(Dim channels, const PoolCells& cells, const T* example, Dim left,
-                              T* y, std::int32_t* argmax) {
-  const auto value = [=](Dim p) { return load_up_to(example + p * channels, left); };
-  Vec<T> best = value(cells.first());
-  Mask<T> where = Positions<T>::all(cells.first());
+// One window: the largest cell of each channel, the first of equals, NaN above all.
+template <class T, bool kPositions, class Strip>
+LAMINA_INLINE void max_window(const Strip strip, Dim channels, const PoolCells& cells,
+                              const T* example, T* y, std::int32_t* argmax) {
+  Vec<T> best[Strip::kCount];
+  Mask<T> where[Strip::kCount];
+  for (int i = 0; i < Strip::kCount; ++i) {
+    best[i] = strip.load(example + cells.first() * channels, i);
+    where[i] = Positions<T>::all(cells.first());
+  }
   cells.each([&](Dim position) {
-    const Vec<T> v = value(position);
-    const Mask<T> better = (v > best) | ((v != v) & (best == best));
-    best = better ? v : best;
-    if constexpr (kPositions) where = better ? Positions<T>::all(position) : where;
+    const Mask<T> here = Positions<T>::all(position);
+    for (int i = 0; i < Strip::kCount; ++i) {
+      const Vec<T> v = strip.load(example + position * channels, i);
+      const Mask<T> better = ~(v <= best[i]) & (best[i] == best[i]);  // true of the first NaN
+      best[i] = better ? v : best[i];
+      if constexpr (kPositions) where[i] = better ? here : where[i];
+    }
   });
-  store_up_to(y, best, left);
-  if constexpr (kPositions) Positions<T>::store(argmax, where, left);
+  for (int i = 0; i < Strip::kCount; ++i) {
+    strip.store(y, i, best[i]);
+    if constexpr (kPositions) Positions<T>::store(argmax + i * kLanes<T>, where[i], strip.left(i));
+  }
 }
 
 // Calls body(cells, example, output position) for every window of output rows [begin, end), which
@@ -159,17 +190,35 @@ LAMINA_INLINE void over_windows(const PoolShape& s, Dim begin, Dim end, const Bo
   }
 }
 
-// dx of each example: zero, then share(cells, index into dy, channels left, example) per window
-// and vector of channels.
+// dx of each example: zero, then share(strip, cells, index into dy, example from its channel on)
+// per window and strip of channels.
 template <class T, class Share>
 void pool_grad(const PoolShape& s, T* dx, const Share& share) {
   const Dim size = s.cells() * s.channels, rows = s.output_rows();
+  const auto last = [](int channels) { return LastChannels<T>{channels}; };
   parallel_for(s.batch, pool_grain(s.work(), s.batch), [&](Dim begin, Dim end) {
     std::fill(dx + begin * size, dx + end * size, T{0});
     over_windows(s, begin * rows, end * rows,
                  [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
-                   for (Dim c = 0; c < channels; c += kLanes<T>)
-                     share(cells, out * channels + c, channels - c, dx + example * size + c);
+                   over_channels<T>(channels, last, [&](auto strip, Dim c) {
+                     share(strip, cells, out * channels + c, dx + example * size + c);
+                   });
+                 });
+  });
+}
+
+// Calls window(strip, cells, x from the window's example and channel on, index into y).
+template <class T, class Window>
+void pool_forward(const PoolShape& s, const T* x, const Window& window) {
+  const Dim size = s.cells() * s.channels, rows = s.batch * s.output_rows();
+  const T* const last_whole = s.batch * size < kLanes<T> ? nullptr : x + s.batch * size - kLanes<T>;
+  const auto last = [=](int channels) { return LastChannelsReadAhead<T>{{channels}, last_whole}; };
+  parallel_for(rows, pool_grain(s.work(), rows), [&](Dim begin, Dim end) {
+    over_windows(s, begin, end,
+                 [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
+                   over_channels<T>(channels, last, [&](auto strip, Dim c) {
+                     window(strip, cells, x + example * size + c, out * channels + c);
+                   });
                  });
   });
 }
@@ -180,68 +229,70 @@ void pool_grad(const PoolShape& s, T* dx, const Share& share) {
 template <class T>
 void max_pool(const PoolShape& s, const T* x, T* y, std::int32_t* argmax) {
   using namespace pool_detail;
-  const Dim size = s.cells() * s.channels, rows = s.batch * s.output_rows();
-  parallel_for(rows, pool_grain(s.work(), rows), [&](Dim begin, Dim end) {
-    over_windows(s, begin, end,
-                 [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
-                   for (Dim c = 0; c < channels; c += kLanes<T>) {
-                     const Dim at = out * channels + c, left = channels - c;
-                     const T* const from = x + example * size + c;
-                     if (argmax != nullptr)
-                       max_window<T, true>(channels, cells, from, left, y + at, argmax + at);
-                     else
-                       max_window<T, false>(channels, cells, from, left, y + at, nullptr);
-                   }
+  if (argmax == nullptr) {
+    pool_forward(s, x,
+                 [=, n = s.channels](auto strip, const PoolCells& cells, const T* from, Dim at) {
+                   max_window<T, false>(strip, n, cells, from, y + at, nullptr);
                  });
-  });
+  } else {
+    pool_forward(s, x,
+                 [=, n = s.channels](auto strip, const PoolCells& cells, const T* from, Dim at) {
+                   max_window<T, true>(strip, n, cells, from, y + at, argmax + at);
+                 });
+  }
 }
 
 template <class T>
 void max_pool_grad(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
   using namespace pool_detail;
   const bool overlaps = s.overlaps();
-  pool_grad<T>(s, dx,
-               [=, channels = s.channels](const PoolCells& cells, Dim at, Dim left, T* example) {
-                 const Vec<T> d = load_up_to(dy + at, left);
-                 const Mask<T> where = Positions<T>::load(argmax + at, left);
-                 cells.each([&](Dim position) {
-                   T* const q = example + position * channels;
-                   Vec<T> v = where == Positions<T>::all(position) ? d : Vec<T>{};
-                   if (overlaps) v += load_up_to(q, left);
-                   store_up_to(q, v, left);
-                 });
-               });
+  pool_grad<T>(s, dx, [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
+    constexpr int kCount = decltype(strip)::kCount;
+    Vec<T> d[kCount];
+    Mask<T> where[kCount];
+    for (int i = 0; i < kCount; ++i) {
+      d[i] = strip.load(dy + at, i);
+      where[i] = Positions<T>::load(argmax + at + i * kLanes<T>, strip.left(i));
+    }
+    cells.each([&](Dim position) {
+      T* const q = example + position * n;
+      for (int i = 0; i < kCount; ++i) {
+        Vec<T> v = where[i] == Positions<T>::all(position) ? d[i] : Vec<T>{};
+        if (overlaps) v += strip.load(q, i);
+        strip.store(q, i, v);
+      }
+    });
+  });
 }
 
 template <class T>
 void avg_pool(const PoolShape& s, const T* x, T* y) {
   using namespace pool_detail;
-  const Dim size = s.cells() * s.channels, rows = s.batch * s.output_rows();
-  parallel_for(rows, pool_grain(s.work(), rows), [&](Dim begin, Dim end) {
-    over_windows(
-        s, begin, end, [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
-          const T count = static_cast<T>(cells.count());
-          for (Dim c = 0; c < channels; c += kLanes<T>) {
-            const T* const from = x + example * size + c;
-            Vec<T> sum{};
-            cells.each([&](Dim p) { sum += load_up_to(from + p * channels, channels - c); });
-            store_up_to(y + out * channels + c, sum / count, channels - c);
-          }
-        });
-  });
+  pool_forward(s, x,
+               [=, n = s.channels](auto strip, const PoolCells& cells, const T* from, Dim at) {
+                 constexpr int kCount = decltype(strip)::kCount;
+                 Vec<T> sum[kCount] = {};
+                 cells.each([&](Dim position) {
+                   for (int i = 0; i < kCount; ++i) sum[i] += strip.load(from + position * n, i);
+                 });
+                 const T count = static_cast<T>(cells.count());
+                 for (int i = 0; i < kCount; ++i) strip.store(y + at, i, sum[i] / count);
+               });
 }
 
 template <class T>
 void avg_pool_grad(const PoolShape& s, const T* dy, T* dx) {
   using namespace pool_detail;
-  pool_grad<T>(s, dx,
-               [=, channels = s.channels](const PoolCells& cells, Dim at, Dim left, T* example) {
-                 const Vec<T> share = load_up_to(dy + at, left) / static_cast<T>(cells.count());
-                 cells.each([&](Dim position) {
-                   T* const q = example + position * channels;
-                   store_up_to(q, load_up_to(q, left) + share, left);
-                 });
-               });
+  pool_grad<T>(s, dx, [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
+    constexpr int kCount = decltype(strip)::kCount;
+    const T count = static_cast<T>(cells.count());
+    Vec<T> share[kCount];
+    for (int i = 0; i < kCount; ++i) share[i] = strip.load(dy + at, i) / count;
+    cells.each([&](Dim position) {
+      T* const q = example + position * n;
+      for (int i = 0; i < kCount; ++i) strip.store(q, i, strip.load(q, i) + share[i]);
+    });
+  });
 }
 
 }  // namespace lamina

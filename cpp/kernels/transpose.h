@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/vec.h"
 #include "lamina/types.h"
 
 namespace lamina::kernels {
@@ -27,7 +28,10 @@ void transpose_plane(const T* from, Dim from_stride, T* to, Dim to_stride, Dim r
 template <class T>
 void gather_strided(const T* from, Dim stride, T* to, Dim n) {
   if (stride == 1) {
-    std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+    if (n < kLanes<T>)
+      copy_few<T>(to, from, static_cast<int>(n));
+    else
+      std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
     return;
   }
   for (Dim i = 0; i < n; ++i) to[i] = from[i * stride];

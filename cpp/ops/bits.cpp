@@ -76,7 +76,7 @@ struct Bessel {
     const T size = std::abs(x);
     if (!(size < T{700}))
       return std::isnan(x) ? x : std::copysign(T(INFINITY), kOrder == 0 ? size : x);
-    const T y = std::cyl_bessel_i(T{kOrder}, size);
+    const T y = static_cast<T>(std::cyl_bessel_i(double{kOrder}, static_cast<double>(size)));
     return kOrder == 1 && x < 0 ? -y : y;
   }
 };

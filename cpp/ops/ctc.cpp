@@ -17,6 +17,7 @@ namespace {
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
 double log_add(double a, double b) {
+  if (a != a || b != b) return a + b;  // max() would drop a NaN
   const double high = std::max(a, b);
   return high == kNever ? kNever : high + std::log1p(std::exp(std::min(a, b) - high));
 }
@@ -63,7 +64,10 @@ class BeamSearch {
     beam_ = candidates_;
     std::stable_sort(beam_.begin(), beam_.end(),
                      [](const Prefix* a, const Prefix* b) { return a->score() > b->score(); });
-    if (beam_.size() > width_) beam_.resize(width_);
+    while (beam_.size() > width_) {
+      forget(*beam_.back());
+      beam_.pop_back();
+    }
   }
 
   // Writes the labels of the k-th best prefix; returns its score.
@@ -81,6 +85,11 @@ class BeamSearch {
     if (p.is_candidate) return;
     p.is_candidate = true;
     candidates_.push_back(&p);
+  }
+  // Frees a prefix that left the beam, unless longer ones hang on it: the tree stays as small as
+  // the beam, whatever the number of classes.
+  static void forget(Prefix& p) {
+    if (p.parent != nullptr && p.longer.empty()) p.parent->longer.erase(p.label);
   }
   Prefix& extend(Prefix& p, std::int32_t label) {
     std::unique_ptr<Prefix>& slot = p.longer[label];

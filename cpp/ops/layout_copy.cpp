@@ -70,11 +70,12 @@ class Walk {
   Dim at_[kMaxAxes];
 };
 
-// The loops: outer axes one position at a time, each a line (rows = 1) or a plane whose rows are
-// neighbours on the side read.
+// The loops: outer axes one position at a time, each a plane of lines. Where a line lies apart on
+// the side read, the plane is one whose rows are neighbours there, and is transposed.
 struct Copy {
   std::vector<Axis> outer;
   Axis line{1, 1, 1}, rows{1, 0, 0};
+  bool transposes = false;
   Dim offset_from = 0, offset_to = 0, tasks = 1;
 
   Copy(std::vector<Axis> axes, Dim from, Dim to) : offset_from(from), offset_to(to) {
@@ -83,8 +84,10 @@ struct Copy {
     if (line.to == 1 && line.from != 1) {
       const auto neighbours =
           std::find_if(axes.begin(), axes.end(), [](const Axis& a) { return a.from == 1; });
-      if (neighbours != axes.end()) rows = *neighbours, axes.erase(neighbours);
+      if (neighbours != axes.end()) rows = *neighbours, axes.erase(neighbours), transposes = true;
     }
+    if (!transposes && !axes.empty() && axes.back().size * line.size <= kChunkElements)
+      rows = axes.back(), axes.pop_back();  // short lines: fewer steps of the walk
     outer = std::move(axes);
     for (const Axis& a : outer) tasks *= a.size;
   }
@@ -101,12 +104,14 @@ struct Copy {
 
   template <class T>
   void one(const T* from, T* to) const {
-    if (rows.size > 1)
-      kernels::transpose_plane(from, line.from, to, rows.to, rows.size, line.size);
-    else if (line.to == 1)
-      kernels::gather_strided(from, line.from, to, line.size);
-    else
-      for (Dim i = 0; i < line.size; ++i) to[i * line.to] = from[i * line.from];
+    if (transposes)
+      return kernels::transpose_plane(from, line.from, to, rows.to, rows.size, line.size);
+    for (Dim i = 0; i < rows.size; ++i, from += rows.from, to += rows.to) {
+      if (line.to == 1)
+        kernels::gather_strided(from, line.from, to, line.size);
+      else
+        for (Dim j = 0; j < line.size; ++j) to[j * line.to] = from[j * line.from];
+    }
   }
 };
 

@@ -102,10 +102,7 @@ Bound bind_unpack(const BindArgs& a) {
 }
 
 const Register r{
-    {.name = "unpack_nibbles",
-     .traits = kAnyDtype,
-     .infer = infer_unpack,
-     .bind = bind_unpack},
+    {.name = "unpack_nibbles", .traits = kAnyDtype, .infer = infer_unpack, .bind = bind_unpack},
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ class Draws {
   // Marsaglia and Tsang (2000).
   double gamma(double alpha) {
     if (!(alpha > 0)) return alpha == 0 ? 0.0 : std::nan("");
+    if (std::isinf(alpha)) return alpha;  // no draw would ever be accepted
     if (alpha < 1) {
       const double boosted = gamma(alpha + 1);
       return boosted * std::pow(uniform(), 1 / alpha);
@@ -44,7 +45,7 @@ class Draws {
   // A long row of trials is cut at the k-th smallest of its uniform numbers, which is Beta
   // distributed; what is left is counted.
   double binomial(double trials, double p) {
-    if (!(trials >= 0) || !(p >= 0 && p <= 1)) return std::nan("");
+    if (!(trials >= 0) || std::isinf(trials) || !(p >= 0 && p <= 1)) return std::nan("");
     double n = std::floor(trials), hits = 0;
     while (n > 32) {
       const double a = 1 + std::floor(n / 2), b = n + 1 - a;

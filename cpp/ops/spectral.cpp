@@ -118,6 +118,8 @@ std::vector<Spec> infer_svd(const InferArgs& a) {
   const Matrices m = matrices_of(a[0]);
   const Dim k = smaller(m.rows, m.columns);
   const bool full = attr_bool(a.attrs, "full_matrices", false);
+  if (full && (m.rows == 0) != (m.columns == 0))
+    shape_error("an empty matrix has no full factors, got shape " + to_string(a[0].shape));
   const DType t = a[0].dtype;
   return {{t, with_tail(a[0], {m.rows, full ? m.rows : k})},
           {t, with_tail(a[0], {k})},

@@ -37,6 +37,7 @@ void require_statistics(const Spec& scale, const Spec& history) {
   require_rank(scale, 0, "scale");
   require_floating(history, "history");
   require_rank(history, 1, "history");
+  if (history.shape[0] == 0) shape_error("history must have at least one value");
 }
 DType format_of(const Attrs& attrs) {
   const DType format = parse_dtype(attr_str(attrs, "format", "float8_e4m3fn"));
@@ -52,15 +53,16 @@ double largest_of(const Attrs& attrs) {
 ValueId next_scale(Builder& b, ValueId scale, ValueId history, double largest) {
   const DType dtype = b.dtype(scale);
   const ValueId amax = b.cast(b.emit("max", {history}), dtype);
-  const ValueId usable =
-      b.emit("logical_and", {b.emit("greater", {amax, b.scalar(dtype, 0)}),
-                             b.emit("isfinite", {amax})});
+  const ValueId usable = b.emit(
+      "logical_and", {b.emit("greater", {amax, b.scalar(dtype, 0)}), b.emit("isfinite", {amax})});
   return b.emit("select", {usable, b.div(amax, b.scalar(dtype, largest)), scale});
 }
 
 // The history one step on: the largest value of x in front, the oldest one gone.
 ValueId next_history(Builder& b, ValueId x, ValueId history) {
-  const ValueId amax = b.cast(b.emit("max", {b.emit("abs", {x})}), b.dtype(history));
+  const bool is_empty = is_known(b.shape(x)) && element_count(b.shape(x)) == 0;
+  const ValueId amax = is_empty ? b.scalar(b.dtype(history), 0)
+                                : b.cast(b.emit("max", {b.emit("abs", {x})}), b.dtype(history));
   const Dim length = b.shape(history)[0];
   const ValueId front = b.reshape(amax, {1});
   if (length == 1) return front;
@@ -80,8 +82,7 @@ ValueId rounded(Builder& b, ValueId x, ValueId scale, const Attrs& attrs) {
   const double largest = largest_of(attrs);
   const DType dtype = b.dtype(x);
   const ValueId factor = b.cast(scale, dtype);
-  const ValueId inner =
-      b.emit("clip", {b.div(x, factor)}, {{"min", -largest}, {"max", largest}});
+  const ValueId inner = b.emit("clip", {b.div(x, factor)}, {{"min", -largest}, {"max", largest}});
   return b.mul(b.cast(b.cast(inner, format_of(attrs)), dtype), factor);
 }
 
@@ -126,14 +127,8 @@ const Register r{
      .infer = infer_straight_through,
      .bind = bind_first,
      .vjp = straight_through_vjp},
-    {.name = "float8_operand",
-     .infer = infer_operand,
-     .bind = bind_first,
-     .vjp = operand_vjp},
-    {.name = "float8_gradient",
-     .infer = infer_gradient,
-     .bind = bind_first,
-     .vjp = gradient_vjp},
+    {.name = "float8_operand", .infer = infer_operand, .bind = bind_first, .vjp = operand_vjp},
+    {.name = "float8_gradient", .infer = infer_gradient, .bind = bind_first, .vjp = gradient_vjp},
 };
 
 }  // namespace

@@ -35,6 +35,10 @@ const ReductionCases var("var", -2, 2), logsumexp("logsumexp", -2, 2);
 
 const AddCases others{
     {.op = "prod", .in = {Tensor::of<double>({2, 3}, {0, 2, 3, 0, 0, 1})}, .attrs = over({1})},
+    {.op = "moments", .in = {uniform({6, 37}, 1, 3)}},
+    {.op = "moments", .in = {uniform({5, 8, 3})}},
+    {.op = "moments", .in = {uniform({19, 3})}, .output = 0},
+    {.op = "moments", .in = {uniform({3, 30, 17})}, .output = 1},
     {.op = "sum_squares", .in = {uniform({3, 5})}},
     {.op = "sum_squares", .in = {uniform({9000})}},
     {.op = "sum_squares", .in = {uniform({})}},

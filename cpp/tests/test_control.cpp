@@ -164,4 +164,17 @@ TEST(CustomGradient, TakesWhatThePullbackSays) {
   }
 }
 
+TEST(CustomGradient, APullbackOfTooManyInputsIsAnError) {
+  Graph graph;
+  Builder b(graph);
+  const ValueId x = b.input(kNumber), y = b.mul(x, x);
+  const GraphPtr pullback = graph_of({kNumber, kNumber}, [](Builder& p, const auto& in) {
+    return std::vector{p.mul(in[0], in[1])};
+  });
+  const ValueId z = b.emit(
+      "custom_gradient", {y, x},
+      {{"pullback", pullback}, {"results", std::int64_t{1}}, {"arguments", std::int64_t{1}}});
+  EXPECT_THROW(gradients(graph, z, std::vector{x}), Error);
+}
+
 }  // namespace

@@ -1,13 +1,9 @@
-// softmax and log_softmax against the definition, on rows and on any other axis.
-#include <gtest/gtest.h>
-
-#include <cmath>
-#include <cstring>
+// softmax, log_softmax and layer_norm against the definition.
 #include <limits>
 #include <random>
 
+#include "kernel_testing.h"
 #include "lamina/plan.h"
-#include "lamina/runtime.h"
 
 using namespace lamina;
 
@@ -128,6 +124,45 @@ TEST(Softmax, TheAxisMustExist) {
                Error);
   EXPECT_THROW(run_op("softmax", std::vector<Tensor>{Tensor::of<std::int32_t>({2}, {1, 2})}),
                TypeError);
+}
+
+Tensor vector_of(Dim n, unsigned seed) { return random({n}, seed); }
+
+TEST(LayerNorm, EqualsItsDefinition) {
+  for (const Dim n : {1, 2, 10, 16, 17, 64, 100, 1000}) {
+    const Tensor x = random({9, n}), gamma = vector_of(n, 2), beta = vector_of(n, 3);
+    const Attrs attrs{{"epsilon", 0.001}};
+    const Tensor y = run_op("layer_norm", std::vector<Tensor>{x, gamma, beta}, attrs)[0];
+    const Tensor plain = run_op("layer_norm", std::vector<Tensor>{x}, attrs)[0];
+    for (Dim row = 0; row < 9; ++row) {
+      const float* v = x.data<float>() + row * n;
+      double sum = 0, squares = 0;
+      for (Dim i = 0; i < n; ++i) sum += v[i];
+      const double mean = sum / static_cast<double>(n);
+      for (Dim i = 0; i < n; ++i) squares += (v[i] - mean) * (v[i] - mean);
+      const double deviation = std::sqrt(squares / static_cast<double>(n) + 0.001);
+      for (Dim i = 0; i < n; ++i) {
+        const double wanted = (v[i] - mean) / deviation;
+        ASSERT_NEAR(plain.data<float>()[row * n + i], wanted, 1e-5);
+        ASSERT_NEAR(y.data<float>()[row * n + i],
+                    wanted * gamma.data<float>()[i] + beta.data<float>()[i], 1e-4);
+      }
+    }
+  }
+}
+
+TEST(LayerNorm, RowsAndThreadsAreIndependent) {
+  const Attrs attrs{{"epsilon", 0.001}};
+  const Tensor x = random({700, 67}), dy = random({700, 67}, 4), gamma = vector_of(67, 2);
+  expect_rows_independent("layer_norm", {x, gamma, vector_of(67, 3)}, attrs);
+  expect_same_for_all_threads("layer_norm", {x, gamma, vector_of(67, 3)}, attrs);
+  expect_same_for_all_threads("layer_norm_grad", {dy, x, gamma}, attrs);
+}
+
+TEST(LayerNorm, RefusesOperandsThatDoNotFit) {
+  EXPECT_NE(refusal("layer_norm", {{2, 3}, {4}, {3}}).find("gamma has size 4, the rows of x 3"),
+            std::string::npos);
+  EXPECT_NE(refusal("layer_norm_grad", {{2, 3}, {2, 4}}).find("one shape"), std::string::npos);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ using namespace lamina;
 namespace {
 
 // Where a case cannot be written here. py_call needs Python; its gradient is tested there.
-// custom_gradient is in test_control.cpp. Those of straight_through.cpp have gradients that are no slopes, by design.
+// custom_gradient is in test_control.cpp. Those of straight_through.cpp have gradients that are no
+// slopes, by design.
 const std::set<std::string> kTestedElsewhere = {"py_call", "straight_through", "float8_operand",
                                                 "float8_gradient", "custom_gradient"};
 

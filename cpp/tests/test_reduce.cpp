@@ -79,6 +79,24 @@ TEST(Reduce, EqualsItsDefinition) {
 }
 
 // A long float32 sum stays close to the exact one, in rows and in columns.
+// All axes but the last; also where the mean is far from zero.
+TEST(Reduce, MomentsEqualTheirDefinition) {
+  for (const Shape& shape : {Shape{1, 4}, Shape{7, 3}, Shape{1100, 100}, Shape{20000, 3},
+                             Shape{30, 41, 10}, Shape{4, 9, 9, 37}, Shape{1025, 16}})
+    for (const double offset : {0.0, 1000.0}) {
+      const Tensor x = f32(uniform(shape, offset - 1, offset + 1));
+      Shape axes;
+      for (std::size_t i = 0; i + 1 < shape.size(); ++i) axes.push_back(static_cast<Dim>(i));
+      const auto groups = groups_of(x, axes);
+      const auto got = run_op("moments", std::vector<Tensor>{x});
+      for (std::size_t c = 0; c < groups.size(); ++c) {
+        EXPECT_NEAR(got[0].data<float>()[c], expected("mean", groups[c]), 2e-7 + 2e-7 * offset);
+        EXPECT_NEAR(got[1].data<float>()[c], expected("var", groups[c]), 1e-6 + 1e-7 * offset);
+      }
+      expect_same_for_all_threads("moments", {x});
+    }
+}
+
 TEST(Reduce, LongSumsAreAccurate) {
   const Tensor x = f32(uniform({1 << 22}, 0, 1));
   double exact = 0;

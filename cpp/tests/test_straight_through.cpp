@@ -39,9 +39,9 @@ std::vector<Tensor> differentiated(const char* op, const std::vector<Tensor>& in
 }
 
 TEST(StraightThrough, GivesTheValueAndPassesTheGradientToTheOther) {
-  const auto got = differentiated("straight_through",
-                                  {vector_of({1, 2, 3}), vector_of({1.4F, 1.6F, 3.2F})}, {},
-                                  vector_of({5, 6, 7}));
+  const auto got =
+      differentiated("straight_through", {vector_of({1, 2, 3}), vector_of({1.4F, 1.6F, 3.2F})}, {},
+                     vector_of({5, 6, 7}));
   EXPECT_EQ(numbers(got[0]), (std::vector<float>{1, 2, 3}));
   EXPECT_EQ(numbers(got[1]), (std::vector<float>{-1}));  // none
   EXPECT_EQ(numbers(got[2]), (std::vector<float>{5, 6, 7}));
@@ -63,18 +63,17 @@ TEST(Float8, OperandsHandTheirNextScaleAndHistoryBack) {
 TEST(Float8, AScaleStaysWhileNothingFiniteWasSeen) {
   for (const float seen : {0.0F, std::numeric_limits<float>::infinity()}) {
     const Tensor x = vector_of({1}), history = vector_of({seen});
-    const auto got = differentiated("float8_operand", {x, x, scalar_of(0.5F), history}, {},
-                                    vector_of({1}));
+    const auto got =
+        differentiated("float8_operand", {x, x, scalar_of(0.5F), history}, {}, vector_of({1}));
     EXPECT_EQ(numbers(got[3])[0], 0.5F);
     EXPECT_EQ(numbers(got[4]), (std::vector<float>{1}));
   }
 }
 
 TEST(Float8, GradientsAreRoundedOnTheWayBack) {
-  const auto got = differentiated("float8_gradient",
-                                  {vector_of({1, 2, 3}), scalar_of(1), vector_of({0, 0})},
-                                  {{"format", std::string("float8_e5m2")}},
-                                  vector_of({1.1F, -70000.0F, 0.3F}));
+  const auto got =
+      differentiated("float8_gradient", {vector_of({1, 2, 3}), scalar_of(1), vector_of({0, 0})},
+                     {{"format", std::string("float8_e5m2")}}, vector_of({1.1F, -70000.0F, 0.3F}));
   EXPECT_EQ(numbers(got[0]), (std::vector<float>{1, 2, 3}));
   EXPECT_EQ(numbers(got[1]), (std::vector<float>{1.0F, -57344.0F, 0.3125F}));
   EXPECT_EQ(numbers(got[2])[0], 1.0F);

@@ -14,6 +14,7 @@ from lamina import (  # noqa: E402  (the engine must be loaded first)
     dtype_policies,
     initializers,
     layers,
+    legacy,
     losses,
     metrics,
     mixed_precision,
@@ -40,6 +41,7 @@ from lamina.models import Model, Sequential  # noqa: E402
 from lamina.models.function import Function  # noqa: E402
 from lamina.names import name_scope  # noqa: E402
 from lamina.optimizers import Optimizer  # noqa: E402
+from lamina.quantizers import Quantizer  # noqa: E402
 from lamina.regularizers import Regularizer  # noqa: E402
 from lamina.remat import RematScope, remat  # noqa: E402
 from lamina.scopes import StatelessScope, SymbolicScope, device  # noqa: E402
@@ -81,6 +83,7 @@ __all__ = [
     "Model",
     "Operation",
     "Optimizer",
+    "Quantizer",
     "Regularizer",
     "RematScope",
     "Sequential",
@@ -103,6 +106,7 @@ __all__ = [
     "initializers",
     "install_as_keras",
     "layers",
+    "legacy",
     "losses",
     "metrics",
     "mixed_precision",

@@ -9,6 +9,9 @@ from typing import Any
 _counters: dict[str, int] = {}
 _counters_lock = threading.Lock()
 
+# Between a small and a capital letter, and before a capital letter that a small one follows.
+_WORD_STARTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<!^)(?=[A-Z][a-z])")
+
 
 class _Scope(threading.local):
     """The path under which names are made in this thread; empty outside every layer."""
@@ -21,9 +24,7 @@ scope = _Scope()
 
 def to_snake_case(name: str) -> str:
     """Turn a class name into the form used for layers: `SimpleRNN` becomes `simple_rnn`."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return _WORD_STARTS.sub("_", re.sub(r"\W", "", name)).lower()
 
 
 def unique_name(prefix: str) -> str:

@@ -99,14 +99,16 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = _factor("OrthogonalRegularizer", "factor", factor)
         if mode not in ("rows", "columns"):
             raise ValueError(
-                f"OrthogonalRegularizer: mode must be 'rows' or 'columns'. Got {mode!r}."
+                'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
+                f"Received: mode={mode}"
             )
         self.mode = mode
 
     def __call__(self, x: Any) -> Tensor:
         if len(x.shape) != 2:
             raise ValueError(
-                f"OrthogonalRegularizer: the weight must have 2 axes. Got shape {tuple(x.shape)}."
+                "Inputs to OrthogonalRegularizer must have rank 2. "
+                f"Received: inputs.shape={tuple(x.shape)}"
             )
         vectors = ops.normalize(x if self.mode == "rows" else ops.transpose(x), axis=1)
         count = vectors.shape[0]

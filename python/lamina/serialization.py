@@ -164,11 +164,14 @@ def object_sharing() -> Iterator[None]:
 # Writing
 
 
-def public_module(target: Any) -> str:
-    """Return the module a class or function is written under: `keras.layers` for lamina's own."""
+def public_module(target: Any) -> str | None:
+    """Return the module a class or function is written under: `keras.layers` for lamina's own.
+
+    None for those of a script, whose "__main__" another process has under another meaning.
+    """
     parts = (target.__module__ or "").split(".")
     if parts[0] != "lamina":
-        return target.__module__
+        return None if target.__module__ == "__main__" else target.__module__
     family = parts[1] if len(parts) > 1 else ""
     if target.__name__ == "Functional":
         return "keras.src.models.functional"

@@ -43,6 +43,11 @@ class Operators:
     __slots__ = ()
     __array_priority__ = 100  # numpy_array + tensor is ours
 
+    @property
+    def _keras_mask(self) -> Any:
+        """The mask, by the name under which Keras's guides read it."""
+        return self.mask  # type: ignore[attr-defined]
+
     __neg__ = _unary("negative")
     __pos__ = _unary("identity_op")
     __abs__ = _unary("abs")
@@ -291,9 +296,11 @@ class KerasTensor(Operators):
     def T(self) -> Any:
         return _ops.transpose(self)
 
-    def reshape(self, *shape: Any) -> Any:
-        newshape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return _ops.reshape(self, newshape)
+    def reshape(self, newshape: Any, *sizes: int) -> Any:
+        return _ops.reshape(self, (newshape, *sizes) if sizes else newshape)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        return _ops.squeeze(self, axis)
 
     def _no_value(self, use: str) -> NoReturn:
         raise ValueError(

@@ -81,7 +81,10 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
             return None if parts[0] is None and not none_is_leaf else func(*parts)
         columns = [_children(part) for part in parts]
         rows = zip(*columns, strict=True)
-        return _rebuilt(parts[0], [walk(*(part for _, part in row)) for row in rows])
+        mapped = _rebuilt(parts[0], [walk(*(part for _, part in row)) for row in rows])
+        if isinstance(mapped, dict):  # walked by sorted keys, returned in the order they had
+            return type(mapped)((key, mapped[key]) for key in parts[0])
+        return mapped
 
     return walk(*structures)
 

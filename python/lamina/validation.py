@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -159,6 +160,19 @@ class Text(Constraint):
 
     def describe(self) -> str:
         return "a string"
+
+
+class FilePath(Constraint):
+    """A path of a file or folder; normalised to a string."""
+
+    def accept(self, value: Any) -> str:
+        try:
+            return os.fsdecode(value)
+        except TypeError:
+            raise ValueError from None
+
+    def describe(self) -> str:
+        return "a path"
 
 
 class Integers(Constraint):

@@ -193,7 +193,7 @@ class Variable(Operators):
         return format(self.value, spec)
 
     def __repr__(self) -> str:
-        value = np.array2string(dtypes.to_numpy(self.handle.value), separator=", ", threshold=100)
+        value = np.array2string(dtypes.to_numpy(self.handle.value), threshold=100)
         return (
             f"<Variable path={self.path}, shape={self.shape}, dtype={self._dtype}, value={value}>"
         )

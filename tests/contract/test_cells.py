@@ -35,7 +35,11 @@ def test_config_round_trip(name: str) -> None:
     config = json.loads(json.dumps(layers.serialize(cell)))
     again = layers.deserialize(config)
     assert type(again) is type(cell)
-    assert again.get_config() == cell.get_config() == type(cell).from_config(config["config"]).get_config()
+    assert (
+        again.get_config()
+        == cell.get_config()
+        == type(cell).from_config(config["config"]).get_config()
+    )
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -81,4 +85,14 @@ def test_a_lambda_of_a_known_function_goes_through_a_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize("argument", ["function", "mask", "output_shape", "arguments"])
 def test_a_senseless_argument_of_lambda_is_refused(argument: str) -> None:
     with pytest.raises((TypeError, ValueError), match=argument):
-        layers.Lambda(**{"function": doubled, argument: 1.5})
+        layers.Lambda(**{"function": doubled, argument: object()})
+
+
+def test_a_wrapper_keeps_its_layer() -> None:
+    wrapper = layers.Wrapper(layers.Dense(3, name="inside"))
+    wrapper.build((2, 5))
+    again = layers.deserialize(json.loads(json.dumps(layers.serialize(wrapper))))
+    assert again.get_config() == wrapper.get_config()
+    assert [w.path for w in wrapper.weights] == ["wrapper/inside/kernel", "wrapper/inside/bias"]
+    with pytest.raises((TypeError, ValueError), match="layer"):
+        layers.Wrapper(object())

@@ -30,16 +30,20 @@ NEEDED: dict[str, dict[str, Any]] = {
     "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 5},
     "PiecewiseConstantDecay": {"boundaries": [2, 4], "values": [0.1, 0.05, 0.01]},
     "LossScaleOptimizer": {"inner_optimizer": optimizers.SGD(0.1)},
+    "ModelCheckpoint": {"filepath": "model.keras"},
+    "BackupAndRestore": {"backup_dir": "backup"},
+    "CSVLogger": {"filename": "log.csv"},
+    "LearningRateScheduler": {"schedule": lambda epoch, rate: rate},
     "MultiOptimizer": {"default_optimizer": optimizers.SGD(0.1), "optimizers_and_filters": []},
 }
 # Made by hand elsewhere: base classes, and classes whose arguments are other objects' business.
 BASES = {
     "Loss", "Metric", "Optimizer", "LearningRateSchedule", "Initializer", "RandomInitializer",
     "Constraint", "Regularizer", "Mean", "LossScaleOptimizer", "MultiOptimizer",
-    "LossFunctionWrapper", "OptimizerMap",
+    "LossFunctionWrapper", "OptimizerMap", "Callback", "CallbackList",
 }  # fmt: skip
 # Free text, and values of which Keras takes any.
-FREE = {"name", "fn", "weights", "kwargs", "table"}
+FREE = {"verbose", "profile_batch", "name", "fn", "weights", "kwargs", "table"}
 
 
 def classes(module: ModuleType) -> dict[str, type]:
@@ -96,10 +100,18 @@ def test_a_wrong_argument_is_named(module: ModuleType, name: str, cls: type) -> 
         cls(**NEEDED.get(name, {}), no_such_argument=1)
 
 
+CALLBACKS = {
+    name: cls
+    for name, cls in sorted(vars(callbacks).items())
+    if isinstance(cls, type) and issubclass(cls, callbacks.Callback) and name not in BASES
+}
 ARGUMENTS = [
     pytest.param(cls, argument, id=f"{family}-{name}-{argument}")
-    for family, module in {**FAMILIES, "callbacks": callbacks}.items()
-    for name, cls in classes(module).items()
+    for family, found in {
+        **{family: classes(module) for family, module in FAMILIES.items()},
+        "callbacks": CALLBACKS,
+    }.items()
+    for name, cls in found.items()
     for argument, p in inspect.signature(cls).parameters.items()
     if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and argument not in FREE
 ]
@@ -108,5 +120,12 @@ ARGUMENTS = [
 @pytest.mark.parametrize(("cls", "argument"), ARGUMENTS)
 def test_a_senseless_value_is_refused_and_named(cls: type, argument: str) -> None:
     kwargs = {**NEEDED.get(cls.__name__, {}), argument: object()}
-    with pytest.raises((TypeError, ValueError), match=argument):
+    # Of some callbacks Keras takes the default in place of an unknown `mode`, and says so.
+    with pytest.raises((TypeError, ValueError, UserWarning), match=argument):
         cls(**kwargs)
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLBACKS) - {"LambdaCallback", "ReduceLROnPlateau"}))
+def test_a_wrong_argument_of_a_callback_is_named(name: str) -> None:
+    with pytest.raises((TypeError, ValueError), match="no_such_argument|takes no arguments"):
+        CALLBACKS[name](**NEEDED.get(name, {}), no_such_argument=1)

@@ -12,6 +12,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from tests.conftest import check_golden, golden_names
 from tests.contract.layer_table import ELSEWHERE, LAYERS, Entry, arguments, arrays
 
 ALL = [
@@ -114,8 +115,14 @@ def test_eager_equals_traced_and_the_file_keeps_it(name: str, entry: Entry, tmp_
     model.save(tmp_path / "model.keras")
     loaded = lamina.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(given, verbose=0), traced)
-    names = [(w.path.partition("/")[2], tuple(w.shape)) for w in model.weights]
-    assert names == [(w.path.partition("/")[2], tuple(w.shape)) for w in loaded.weights]
+    names = [(w.name, tuple(w.shape)) for w in model.weights]
+    assert names == [(w.name, tuple(w.shape)) for w in loaded.weights]
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not support masking")
+@pytest.mark.parametrize("case", golden_names("masks"))
+def test_the_mask_that_goes_on_is_that_of_keras(case: str) -> None:
+    check_golden("masks", case)
 
 
 @pytest.mark.parametrize(("name", "entry"), ALL)
@@ -138,7 +145,7 @@ def test_a_wrong_argument_is_named(name: str) -> None:
 
 # Free text, or flags of which Keras takes any truth value.
 FREE = {
-    "name", "quantization_config", "implementation", "zero_output_for_mask",
+    "name", "quantization_config", "implementation", "weights", "zero_output_for_mask",
     "gptq_unpacked_column_size",
 }  # fmt: skip
 ARGUMENTS = [

@@ -20,7 +20,9 @@ FAMILIES = (
     "ops", "ops_more", "activations", "initializers", "regularizers", "losses", "metrics",
     "optimizers",
     "layers", "layers_more", "recurrent_attention", "sequence_layers", "convolution",
-    "space", "image", "models", "summary", "fit", "trajectories", "structures", "weights", "saving", "quantization",
+    "space", "image", "models", "summary", "fit", "trajectories", "structures", "weights",
+    "saving", "quantization",
+    "masks", "functions",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.golden import saving_layers
 from tests.golden.cases import HERE, Result, add, fill, flat, integers, normal
 
 Data = tuple[Any, Any]
@@ -159,6 +160,8 @@ def quantized(keras: Any) -> Any:
 
 
 def data(name: str) -> Data:
+    if name in saving_layers.MODELS:
+        return saving_layers.data(name)
     if name == "sequential":
         return normal(8, 6, 6, 1), integers(3, 8)
     if name == "functional":
@@ -180,6 +183,7 @@ MODELS = {
     "subclass": subclass,
     "encoders": encoders,
     "quantized": quantized,
+    **saving_layers.MODELS,
 }
 
 
@@ -188,6 +192,8 @@ def trained(keras: Any, name: str) -> Any:
     model = MODELS[name](keras)
     if name != "quantized":
         fill(model)
+    if name == "normalizers":  # variances are not negative
+        model.set_weights([np.abs(weight) + 0.2 for weight in model.get_weights()])
     x, y = data(name)
     for _ in range(2):
         model.train_on_batch(x, y)

@@ -206,3 +206,10 @@ def test_autocasting_makes_no_node() -> None:
     model = lamina.Model(inputs, outputs)
     assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Dense", "Dense"]
     assert model(np.ones((1, 3), "float32")).dtype == "float16"
+
+
+def test_mask_is_read_as_in_keras_guides() -> None:
+    embedding = layers.Embedding(4, 2, mask_zero=True)
+    np.testing.assert_array_equal(embedding(np.array([[1, 0]]))._keras_mask, [[True, False]])
+    assert embedding(lamina.Input((2,)))._keras_mask.shape == (None, 2)
+    assert ops.ones((2,))._keras_mask is None

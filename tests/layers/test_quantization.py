@@ -344,3 +344,17 @@ def test_calibration_needs_blocks_and_data() -> None:
         model.quantize(
             config=quantizers.AWQConfig(None, None, quantization_layer_structure=structure)
         )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_calibration_refuses_what_has_no_best_rounding(bad: float) -> None:
+    from lamina.quantizers.calibrated import AWQConfig, GPTQConfig
+    from lamina.quantizers.calibration import awq, gptq
+
+    weights, gram = np.ones((2, 4)), np.eye(4)
+    gram[1, 2] = bad
+    with pytest.raises(ValueError, match="GPTQ: the inputs"):
+        gptq(weights, gram, GPTQConfig(dataset=None, tokenizer=None))
+    weights[0, 0] = bad
+    with pytest.raises(ValueError, match="AWQ: the weights"):
+        awq(weights, np.eye(4), np.ones(4), AWQConfig(dataset=None, tokenizer=None))

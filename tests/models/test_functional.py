@@ -140,3 +140,28 @@ def test_set_weights_checks_count_and_shapes_and_changes_nothing() -> None:
     assert "4" in str(caught.value) and "3" in str(caught.value)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_shapes_of_named_inputs_and_outputs_are_listed() -> None:
+    a, b = lamina.Input((3,), name="a"), lamina.Input((2,), name="b")
+    model = lamina.Model({"a": a, "b": b}, {"sum": lamina.layers.Concatenate()([a, b])})
+    assert model.input_shape == [(None, 3), (None, 2)]
+    assert model.output_shape == (None, 5)
+
+
+def test_build_configs_of_models() -> None:
+    inner = lamina.Sequential([lamina.Input((3,)), lamina.layers.Dense(2)])
+    inputs = lamina.Input((3,))
+    model = lamina.Model(inputs, inner(inputs))
+    assert model.get_build_config() == {"input_shape": None}
+    assert inner.get_build_config() == {"input_shape": (None, 3)}
+    assert lamina.Sequential([lamina.layers.Dense(2)]).get_build_config() is None
+
+
+def test_layers_after_attention_are_named_as_in_keras() -> None:
+    lamina.utils.clear_session()
+    x = lamina.Input((3, 4))
+    lamina.layers.MultiHeadAttention(2, 2)(x, x)
+    lamina.layers.GroupQueryAttention(2, 2, 1)(x, x)
+    assert lamina.layers.Dropout(0.1).name == "dropout_2"
+    assert lamina.layers.Softmax().name == "softmax_2"

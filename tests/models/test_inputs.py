@@ -150,14 +150,14 @@ def test_sequential_refuses() -> None:
         (lambda: model.add(lamina.Input((3,))), "already been configured"),
         (lambda: model.add(layers.Dense(2, name="d")), "unique names"),
         (lambda: model.add(3), "Only instances of"),
-        (lambda: lamina.Sequential([Two()]).build((None, 2)), "single required positional"),
+        (lambda: lamina.Sequential([Two()]).build((None, 2)), "single positional argument"),
         (lambda: lamina.Sequential()(ONE), "no layers"),
     ):
         with pytest.raises(ValueError, match=words):
             call()
     model.build((None, 3))
     model.pop()
-    with pytest.raises(IndexError, match="no layers to pop"):
+    with pytest.raises(IndexError, match="no layer left to pop"):
         model.pop()
     for reserved, words in ((model, r"add\(\)` and `pop"), (two(FORMS["list"]), "Model.layers")):
         with pytest.raises(AttributeError, match=words):

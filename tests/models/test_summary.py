@@ -37,3 +37,21 @@ def test_an_epoch_is_one_plain_line_when_output_is_no_terminal(
     assert lines[::2] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     assert len(lines) == 6 and all("10/10" in line and "loss:" in line for line in lines[1::2])
     assert not any("\x08" in line or "\x1b" in line or "\r" in line for line in lines)
+
+
+def test_several_outputs_are_a_list_in_a_graph_and_a_tuple_for_an_inner_model() -> None:
+    inputs = lamina.Input((4, 2))
+    outputs = lamina.layers.LSTM(3, return_state=True)(inputs)
+    assert "[(None, 3), (None, 3)," in summary_cases.printed(lamina.Model(inputs, outputs))
+
+    class Outer(lamina.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = lamina.Model(inputs, outputs)
+
+        def call(self, x: object) -> object:
+            return self.inner(x)[0]
+
+    model = Outer()
+    model(np.zeros((1, 4, 2), "float32"))
+    assert "((None, 3), (None, 3)," in summary_cases.printed(model)

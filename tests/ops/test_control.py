@@ -196,3 +196,31 @@ def test_random_distributions_have_their_moments() -> None:
         [gamma.mean(), gamma.var(), beta.mean(), binomial.mean(), binomial.var()],
         [3.0, 3.0, 0.25, 10.0, 8.0], rtol=0.1,
     )  # fmt: skip
+
+
+def test_branches_may_name_their_results_in_another_order() -> None:
+    def fn(x: Any) -> list[Any]:
+        out = ops.cond(
+            ops.sum(x) > 5,
+            lambda: {"a": x, "b": x * 2.0},
+            lambda: {"b": x * 4.0, "a": x * 3.0},
+        )
+        return [out["a"], out["b"]]
+
+    a, b = traced(fn, X)
+    np.testing.assert_array_equal([a, b], [X, X * 2] if X.sum() > 5 else [X * 3, X * 4])
+    a, b = traced(fn, -X)
+    np.testing.assert_array_equal([a, b], [-X * 3, -X * 4])
+
+
+@pytest.mark.parametrize("runs_traced", [False, True])
+@pytest.mark.parametrize(
+    ("xs", "length"),
+    [((np.ones(3, "float32"), np.ones(4, "float32")), None), (X, 2), (np.float32(1.0), 3)],
+)
+def test_scan_wants_one_number_of_steps(xs: Any, length: int | None, runs_traced: bool) -> None:
+    def fn(x: Any) -> list[Any]:
+        return [ops.scan(lambda c, _: (c, c), ops.sum(x), xs, length)[0]]
+
+    with pytest.raises(ValueError, match="scan: "):
+        traced(fn, X) if runs_traced else fn(ops.convert_to_tensor(X))

@@ -100,3 +100,11 @@ def test_condition_on_a_traced_tensor_says_what_to_do() -> None:
     inputs = lamina.Input((2,))
     with pytest.raises(Exception, match="where|cond|run_eagerly"):
         lamina.Model(inputs, Branch()(inputs))
+
+
+def test_an_empty_matrix_has_no_full_factors() -> None:
+    empty = np.zeros((3, 0), "float32")
+    with pytest.raises(ValueError, match="no full factors"):
+        ops.svd(empty)
+    u, s, vt = ops.svd(empty, full_matrices=False)
+    assert (u.shape, s.shape, vt.shape) == ((3, 0), (0,), (0, 0))

@@ -232,3 +232,27 @@ def test_losses_nested_as_the_outputs_are() -> None:
         model.compile("sgd", loss=loss)
         values.append(model.test_on_batch(x, [x[:, :1], x[:, :1]]))
     assert values[0] == values[1] == values[2]
+
+
+def test_class_weights_are_for_training_and_not_for_validation() -> None:
+    labels = (Y[:, 0] > 0).astype("int32")
+    model = small()
+    model.compile("sgd", "binary_crossentropy")
+    history = model.fit(
+        X, labels, validation_split=0.5, class_weight={0: 5.0, 1: 9.0}, verbose=0
+    ).history
+    assert history["val_loss"] == [model.evaluate(X[20:], labels[20:], verbose=0)]
+
+
+def test_logs_are_sorted_by_name_also_with_validation() -> None:
+    model = small()
+    model.compile("sgd", "mse", metrics=[lamina.metrics.MeanAbsoluteError(name="z_mae")])
+    history = model.fit(X, Y, validation_split=0.5, verbose=0).history
+    assert list(history) == ["loss", "val_loss", "val_z_mae", "z_mae"]
+
+
+def test_class_weights_beside_the_weights_of_batches_are_refused() -> None:
+    batches = [(X[:4], np.arange(4) % 2, np.ones(4))]
+    model = small(loss="binary_crossentropy")
+    with pytest.raises(ValueError, match="not both"):
+        model.fit(iter(batches), class_weight={0: 1.0, 1: 2.0}, verbose=0)

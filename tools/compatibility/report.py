@@ -63,7 +63,7 @@ def argument_differences(theirs: list[str] | None, ours: list[str] | None) -> li
     """What a caller would notice: arguments missing, in another place, or with another default."""
     if theirs is None or ours is None:
         return []
-    wanted = [a for a in theirs if not a.startswith("*")]
+    wanted = [a for a in theirs if not a.startswith(("*", "_"))]
     given = {a.partition("=")[0]: a for a in ours if not a.startswith("*")}
     takes_any = any(a.startswith("**") for a in ours)
     found = []
@@ -78,7 +78,9 @@ def argument_differences(theirs: list[str] | None, ours: list[str] | None) -> li
     positional = [a.partition("=")[0] for a in _before_star(theirs)]
     mine = [a.partition("=")[0] for a in _before_star(ours)]
     shared = [n for n in positional if n in given]
-    if not found and mine[: len(shared)] != shared and "*" not in "".join(ours)[:1]:
+    unnamed = any(n.startswith("_") for n in positional)  # of no use to a caller by name
+    takes_any = "".join(ours).startswith("*")
+    if not (found or unnamed or takes_any or mine[: len(shared)] == shared):
         found.append(f"order of arguments: {', '.join(mine)}")
     return found
 
@@ -130,7 +132,9 @@ def note_for(table: dict[str, str], name: str) -> str:
     return table[max(fitting, key=len)] if fitting else ""
 
 
-def row_of(name: str, entry: dict[str, Any], lamina: types.ModuleType, proofs: Any) -> Row:
+def row_of(
+    name: str, canonical: str, entry: dict[str, Any], lamina: types.ModuleType, proofs: Any
+) -> Row:
     ours = look_up(lamina, name)
     if ours is MISSING:
         return Row(name, "absent", "", note_for(notes.ABSENT, name))
@@ -142,7 +146,8 @@ def row_of(name: str, entry: dict[str, Any], lamina: types.ModuleType, proofs: A
             found += argument_differences(entry["signature"], keras_names.signature_of(ours))
     if entry["kind"] == "class" and isinstance(ours, type):
         found += member_differences(entry["members"], ours)
-    remark = "; ".join(filter(None, [note_for(notes.DIFFERS, name), *found]))
+    reason = note_for(notes.DIFFERS, canonical)
+    remark = ": ".join(filter(None, ["; ".join(found), reason]))
     return Row(name, "differs" if remark else "same", proofs(name, ours), remark)
 
 
@@ -155,7 +160,7 @@ def rows() -> Iterator[Row]:
         warnings.simplefilter("ignore")
         values = evidence.from_reference_values(lamina)
     namespaces = {name.rpartition(".")[0] for name in names}
-    tested = evidence.from_test_files(namespaces)
+    tested = evidence.from_test_files(namespaces) | evidence.from_contract()
     valued = {id(look_up(lamina, name)) for name in values}
     used = {id(look_up(lamina, name)) for name in tested}
 
@@ -166,7 +171,9 @@ def rows() -> Iterator[Row]:
 
     for name, entry in names.items():
         canonical = entry.get("alias")
-        row = row_of(name, names[canonical] if canonical else entry, lamina, proofs)
+        row = row_of(
+            name, canonical or name, names[canonical] if canonical else entry, lamina, proofs
+        )
         if canonical and row.status == "same":
             row = row._replace(remark=f"also `{canonical}`")
         yield row

@@ -11,8 +11,8 @@
 namespace lamina {
 
 struct ProgramOptions {
-  bool fuse = true;   // passes that change the nodes
-  bool reuse = true;  // buffers share memory when their lives do not overlap, ops write in place
+  bool fuse = true;     // passes that change the nodes
+  bool reuse = true;    // buffers share memory when their lives do not overlap, ops write in place
   bool borrow = false;  // inputs are read where Plan::set_input says they are, never copied in
 };
 // The defaults, or the plain plan when the environment has LAMINA_PLAN=plain.
@@ -81,15 +81,15 @@ class LAMINA_API Plan {
  public:
   explicit Plan(const Program& program);
   ~Plan();
-  void rebind();                     // after variables moved; cheap when none did
-  void* input(std::size_t i) const;  // write a batch here before run
+  void rebind();                                    // after variables moved; cheap when none did
+  void* input(std::size_t i) const;                 // write a batch here before run
   void set_input(std::size_t i, const void* data);  // with ProgramOptions::borrow
   const void* output(std::size_t i) const;
-  void run_to_seam();    // forward and backward: changes no state
-  bool failed() const;   // an index out of range, found in the data
-  void throw_failure();  // throws and clears
+  void run_to_seam();              // forward and backward: changes no state
+  bool failed() const;             // an index out of range, found in the data
+  void throw_failure();            // throws and clears
   void hand_failure(Failure& to);  // notes a failure there, and clears
-  void finish();         // update, metrics, assigns
+  void finish();                   // update, metrics, assigns
   void run() {
     run_to_seam();
     if (failed()) throw_failure();

@@ -48,7 +48,7 @@ LAMINA_API std::size_t item_size(DType dtype);
 LAMINA_API const char* dtype_name(DType dtype);       // "float32", "int64", "bool" ...
 LAMINA_API DType parse_dtype(std::string_view name);  // throws TypeError with a suggestion
 LAMINA_API bool is_floating(DType dtype);
-LAMINA_API DType compute_dtype(DType dtype);  // what a narrow type is widened to; else itself
+LAMINA_API DType compute_dtype(DType dtype);       // what a narrow type is widened to; else itself
 LAMINA_API bool is_known(const Shape& shape);      // no kUnknown in it
 LAMINA_API Dim element_count(const Shape& shape);  // throws ShapeError: negative or too large
 LAMINA_API std::size_t byte_size(const Spec& spec);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from lamina.callbacks.callback import Callback, Logs, overrides
 from lamina.callbacks.position import Position, random_state, set_random_state
+from lamina.validation import Boolean, check_argument
 
 _METADATA = "training_metadata.json"
 _PREVIOUS = "prev_training_metadata.json"
@@ -59,8 +59,13 @@ class BackupAndRestore(Callback):
             )
         self.backup_dir = os.fspath(backup_dir)
         self.save_freq = save_freq
-        self.double_checkpoint = double_checkpoint
-        self.delete_checkpoint = delete_checkpoint
+        owner = type(self).__name__
+        self.double_checkpoint = check_argument(
+            owner, "double_checkpoint", double_checkpoint, Boolean()
+        )
+        self.delete_checkpoint = check_argument(
+            owner, "delete_checkpoint", delete_checkpoint, Boolean()
+        )
         self._batches_since_save = 0
         self._current_epoch = 0
         self._last_batch_seen = 0
@@ -104,6 +109,8 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Delete the backup, which a finished run does not need."""
         if self.delete_checkpoint and os.path.isdir(self.backup_dir):
+            import shutil  # loads compression libraries, which no import of lamina needs
+
             shutil.rmtree(self.backup_dir)
 
     # ---- the files: weights under a name of their own, and a JSON file that names them. The

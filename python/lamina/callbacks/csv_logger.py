@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina.callbacks.callback import Callback, Logs
-from lamina.validation import Boolean, Text, check_argument
+from lamina.validation import Boolean, FilePath, Text, check_argument
 
 
 class CSVLogger(Callback):
@@ -25,7 +25,7 @@ class CSVLogger(Callback):
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
     ) -> None:
         super().__init__()
-        self.filename = os.fspath(filename)
+        self.filename = check_argument("CSVLogger", "filename", filename, FilePath())
         self.sep = check_argument("CSVLogger", "separator", separator, Text())
         self.append = check_argument("CSVLogger", "append", append, Boolean())
         self.append_header = True

@@ -61,21 +61,25 @@ class EarlyStopping(MonitorCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.monitor_op is None:
             self._set_monitor_op()
-        current = self.get_monitor_value(logs)
-        if current is None or epoch < self.start_from_epoch:
+        value = self.get_monitor_value(logs)
+        if value is None or epoch < self.start_from_epoch:
             return
-        self.wait += 1
-        if self._is_improvement(current, self.best):
-            self.best = current
-            self.best_epoch = epoch
-            if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
-            if self.baseline is None or self._is_improvement(current, self.baseline):
-                self.wait = 0
-            return
-        if self.wait >= self.patience and epoch > 0:
+        improved = self._is_improvement(value, self.best)
+        if improved:
+            self._remember(epoch, value)
+        # A new best that misses the baseline is remembered, and the patience runs on.
+        restarts = improved and (
+            self.baseline is None or self._is_improvement(value, self.baseline)
+        )
+        self.wait = 0 if restarts else self.wait + 1
+        if not improved and self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+
+    def _remember(self, epoch: int, value: float) -> None:
+        self.best, self.best_epoch = value, epoch
+        if self.restore_best_weights:
+            self.best_weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose > 0:

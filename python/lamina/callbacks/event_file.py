@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import socket
 import time
 from typing import Any
 
@@ -31,6 +30,8 @@ class EventFile:
     """One run: a folder with a file of events, to which scalars, histograms ... are added."""
 
     def __init__(self, folder: str) -> None:
+        import socket  # no part of every import of lamina
+
         events, self._summaries, self._tensors, self._shapes, record_writer = _tensorboard()
         self._event = events.Event
         os.makedirs(folder, exist_ok=True)

@@ -138,17 +138,18 @@ class ReduceLROnPlateau(MonitorCallback):
                 stacklevel=2,
             )
             return
-        if self.in_cooldown():
+        cooling, improved = self.in_cooldown(), self._is_improvement(current, self.best)
+        if cooling:
             self.cooldown_counter -= 1
-            self.wait = 0
-        if self._is_improvement(current, self.best):
+        if improved:
             self.best = current
+        if cooling or improved:
             self.wait = 0
-        elif not self.in_cooldown():
-            self.wait += 1
-            if self.wait >= self.patience and self._reduce(epoch):
-                self.cooldown_counter = self.cooldown
-                self.wait = 0
+        if improved or self.in_cooldown():
+            return
+        self.wait += 1
+        if self.wait >= self.patience and self._reduce(epoch):
+            self.cooldown_counter, self.wait = self.cooldown, 0
 
     def in_cooldown(self) -> bool:
         """Whether a recent reduction is still being waited out."""

@@ -9,7 +9,7 @@ from typing import Any
 from lamina.callbacks.callback import Logs, overrides
 from lamina.callbacks.monitor import MonitorCallback, checked_bound
 from lamina.utils.messages import print_message
-from lamina.validation import Boolean, check_argument
+from lamina.validation import Boolean, FilePath, check_argument
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -45,7 +45,7 @@ class ModelCheckpoint(MonitorCallback):
         owner = type(self).__name__
         threshold = checked_bound(owner, "initial_value_threshold", initial_value_threshold)
         super().__init__(monitor, mode, threshold)
-        self.filepath = os.fspath(filepath)
+        self.filepath = check_argument(owner, "filepath", filepath, FilePath())
         self.verbose = verbose
         self.save_best_only = check_argument(owner, "save_best_only", save_best_only, Boolean())
         self.save_weights_only = check_argument(

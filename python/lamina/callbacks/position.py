@@ -30,7 +30,7 @@ class Position(NamedTuple):
 def random_state() -> dict[str, Any]:
     """State of the generators that a run draws from, as plain numbers."""
     version, numbers, gauss = random.getstate()
-    _, words, place, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    _, words, place, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [np.asarray(words).tolist(), int(place), int(has_gauss), float(cached)],

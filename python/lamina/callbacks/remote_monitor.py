@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.parse
-import urllib.request
 import warnings
 from typing import Any
 
 import numpy as np
 
 from lamina.callbacks.callback import Callback, Logs
+from lamina.validation import Boolean, Text, check_argument
 
 
 class RemoteMonitor(Callback):
@@ -38,17 +36,23 @@ class RemoteMonitor(Callback):
         send_as_json: bool = False,
     ) -> None:
         super().__init__()
-        if not urllib.parse.urlsplit(root).scheme.startswith("http"):
+        if not isinstance(root, str) or not root.startswith(("http://", "https://")):
             raise ValueError(
                 f"RemoteMonitor: root must be an http or https address. Got root={root!r}."
             )
         self.root = root
-        self.path = path
-        self.field = field
+        self.path = check_argument("RemoteMonitor", "path", path, Text())
+        self.field = check_argument("RemoteMonitor", "field", field, Text())
+        if not isinstance(headers, (dict, type(None))):
+            raise TypeError(f"RemoteMonitor: headers must be a dict. Got {headers!r}.")
         self.headers = headers
-        self.send_as_json = send_as_json
+        self.send_as_json = check_argument("RemoteMonitor", "send_as_json", send_as_json, Boolean())
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        import urllib.error  # brings half of the standard library's network code along
+        import urllib.parse
+        import urllib.request
+
         content = {"epoch": epoch, **{k: _plain(v) for k, v in (logs or {}).items()}}
         text = json.dumps(content)
         if self.send_as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina.callbacks.callback import Callback, Logs
+from lamina.validation import Boolean, check_argument
 
 
 class SwapEMAWeights(Callback):
@@ -25,7 +26,9 @@ class SwapEMAWeights(Callback):
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
         super().__init__()
-        self.swap_on_epoch = swap_on_epoch
+        self.swap_on_epoch = check_argument(
+            "SwapEMAWeights", "swap_on_epoch", swap_on_epoch, Boolean()
+        )
         self._is_swapped_for_epoch = False
 
     def _swap(self) -> None:

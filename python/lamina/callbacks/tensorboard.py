@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
 from lamina.callbacks.callback import Callback, Logs, overrides
 from lamina.callbacks.event_file import EventFile, write_projector
+from lamina.validation import Boolean, FilePath, Integer, check_argument
+
+_SETTINGS = {
+    "log_dir": FilePath(),
+    "histogram_freq": Integer(0),
+    "write_graph": Boolean(),
+    "write_images": Boolean(),
+    "write_steps_per_second": Boolean(),
+    "embeddings_freq": Integer(0),
+}
 
 
 class TensorBoard(Callback):
@@ -37,6 +48,13 @@ class TensorBoard(Callback):
     Source: https://keras.io/api/callbacks/tensorboard/
     """
 
+    log_dir: str
+    histogram_freq: int
+    write_graph: bool
+    write_images: bool
+    write_steps_per_second: bool
+    embeddings_freq: int
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",
@@ -61,18 +79,30 @@ class TensorBoard(Callback):
                 "TensorBoard: profile_batch is not used: lamina writes no TensorFlow profile.",
                 stacklevel=2,
             )
-        self.log_dir = os.fspath(log_dir)
-        self.histogram_freq = histogram_freq
-        self.write_graph = write_graph
-        self.write_images = write_images
-        self.write_steps_per_second = write_steps_per_second
+        self._take_settings(
+            log_dir=log_dir,
+            histogram_freq=histogram_freq,
+            write_graph=write_graph,
+            write_images=write_images,
+            write_steps_per_second=write_steps_per_second,
+            embeddings_freq=embeddings_freq,
+        )
         self.update_freq = 1 if update_freq == "batch" else update_freq
-        self.embeddings_freq = embeddings_freq
+        if not isinstance(embeddings_metadata, (str, dict, type(None))):
+            raise TypeError(
+                "TensorBoard: embeddings_metadata must be a file name, a dict of them by layer "
+                f"name, or None. Got {embeddings_metadata!r}."
+            )
         self.embeddings_metadata = embeddings_metadata
         self._runs: dict[str, EventFile] = {}
         self._is_training = False
         self._steps_before_epoch = 0
         self._time = 0.0
+
+    def _take_settings(self, **settings: Any) -> None:
+        for argument, value in settings.items():
+            checked = check_argument("TensorBoard", argument, value, _SETTINGS[argument])
+            setattr(self, argument, checked)
 
     @property
     def wants_train_batches(self) -> bool:

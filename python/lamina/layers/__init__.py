@@ -259,7 +259,13 @@ def serialize(layer: Layer) -> dict[str, object]:
 def deserialize(
     config: dict[str, object], custom_objects: dict[str, object] | None = None
 ) -> Layer:
-    """Make a layer from its config dict."""
+    """Make a layer from its config dict.
+
+    Raises:
+        ValueError: if config is no dict.
+    """
     from lamina.serialization import deserialize_keras_object
 
+    if not isinstance(config, dict):
+        raise ValueError(f"Could not interpret layer config: {config!r} is no dict.")
     return deserialize_keras_object(config, custom_objects=custom_objects)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import ops, random, structure
-from lamina.layers.attention_heads import both, causal_mask
 from lamina.layers.base import Layer
+from lamina.layers.head_axes import both, causal_mask
 from lamina.validation import Boolean, Integer, Real
 
 # What is taken from a score that must not count.

@@ -12,7 +12,6 @@ import numpy as np
 
 from lamina import constraints as weight_constraints
 from lamina import dtype_policies, dtypes, initializers, names, regularizers, structure, tracing
-from lamina.layers.arguments import CallContextArguments, check_positional, weight_arguments
 from lamina.layers.building import (
     argument_of,
     checked_init,
@@ -20,6 +19,7 @@ from lamina.layers.building import (
     recorded_build,
     take_input_shape,
 )
+from lamina.layers.call_arguments import CallContextArguments, check_positional, weight_arguments
 from lamina.layers.configuration import LayerConfiguration
 from lamina.layers.conversion import as_shapes, convert_argument, shapes_of
 from lamina.layers.masking import MaskPassing
@@ -385,7 +385,7 @@ class Layer(
         kwargs = dict(kwargs)
         state = tracing.thread_state
         outer_arguments = context.arguments
-        if self._context_arguments or outer_arguments:
+        if len(self._call_context_args) > 1 or outer_arguments:
             self._resolve_context_arguments(call, kwargs)
         training = self._resolve_training(call, args, kwargs)
         if call.mask_of:

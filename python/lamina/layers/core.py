@@ -27,6 +27,7 @@ from lamina.layers.quantization.kernel import QuantizedKernel
 from lamina.layers.spec import InputSpec
 from lamina.tensor import KerasTensor
 from lamina.validation import (
+    ArrayLike,
     Boolean,
     Either,
     Function,
@@ -344,7 +345,11 @@ class Lambda(Layer):
         arguments: further keyword arguments for the function.
     """
 
-    constraints = {"function": Function()}
+    constraints = {
+        "function": Function(),
+        "output_shape": Either(Function(), Sizes(None), optional=True),
+        "mask": Either(Function(), ArrayLike(), optional=True),
+    }
 
     def __init__(
         self,
@@ -355,9 +360,12 @@ class Lambda(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.function = self.validated(function=function)
+        self.function, self.mask, _ = self.validated(
+            function=function, mask=mask, output_shape=output_shape
+        )
+        if not isinstance(arguments or {}, dict):
+            raise TypeError(f"Lambda: arguments must be a dict. Got {arguments!r}.")
         self.arguments = arguments or {}
-        self.mask = mask
         self._output_shape = output_shape
         self.supports_masking = mask is not None
         self._accepted = set(inspect.signature(function).parameters)

@@ -78,8 +78,8 @@ class Cropping1D(BaseCropping):
 
     def _refusal(self) -> str:
         return (
-            "The sum of the `cropping` parameter of `Cropping1D` layer must be smaller than what it "
-            "cuts from, the number of steps."
+            "The sum of the `cropping` parameter of `Cropping1D` layer must be smaller than what "
+            "it cuts from, the number of steps."
         )
 
 

@@ -257,11 +257,6 @@ class EinsumDense(QuantizedKernel):
         return None if size == -1 else size
 
     @property
-    def _int4_unpacked_column_size(self) -> int:
-        """The outputs of the kernel as a matrix, before two of them were put into a byte."""
-        return self._orig_output_dim
-
-    @property
     def gptq_unpacked_column_size(self) -> int | None:
         """The outputs of the kernel as a matrix, when it was quantized by GPTQ."""
         return self._quantized_columns if self.quantization_mode == "gptq" else None

@@ -125,6 +125,7 @@ class GroupedQueryAttention(HeadsAttention):
             "m",
             (None, None, heads, self.head_dim),
         )
+        self._count_inner_names()
 
     def _projection(
         self, name: str, shape: Any, heads: int, activation: str | None = None

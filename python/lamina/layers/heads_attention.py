@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import constraints as weight_constraints
-from lamina import initializers, ops, random, regularizers
-from lamina.layers.attention_heads import (
+from lamina import initializers, names, ops, random, regularizers
+from lamina.layers.base import Layer
+from lamina.layers.einsum_dense import EinsumDense
+from lamina.layers.head_axes import (
     HeadAxes,
     band_mask,
     both,
@@ -15,8 +17,6 @@ from lamina.layers.attention_heads import (
     over_queries,
     product,
 )
-from lamina.layers.base import Layer
-from lamina.layers.einsum_dense import EinsumDense
 from lamina.validation import check_argument
 
 # The score of a pair that must not count.
@@ -247,6 +247,12 @@ class HeadsAttention(Layer):
             dropped = random.dropout(shares, rate=self.dropout, seed=self.seed_generator)
         outputs = heads.back(ops.matmul(dropped, heads.merged(values)), queries)
         return outputs, heads.split(shares, queries, keys)
+
+    @staticmethod
+    def _count_inner_names() -> None:
+        """Keras makes a Softmax and a Dropout inside: they count in the names of later layers."""
+        for name in ("softmax", "dropout"):
+            names.auto_name(name)
 
     def _masked_softmax(self, scores: Any, attention_mask: Any = None) -> Any:
         """Return the shares of the keys; a query that may see nothing has none."""

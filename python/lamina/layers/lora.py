@@ -13,16 +13,10 @@ from lamina.validation import Integer, Real, check_argument
 from lamina.variable import Variable
 
 
-class LowRankKernel(StoredByMode):
-    """A layer with a kernel that can be frozen and adapted by two small matrices.
+class LowRankAdaptation(StoredByMode):
+    """A layer with a weight that can be frozen and adapted by a product of two small matrices."""
 
-    The subclass makes the kernel with `_set_kernel` and reads it through `kernel`, which is
-
-        kernel + (lora_alpha / lora_rank) * lora_kernel_a @ lora_kernel_b
-
-    once `enable_lora` was called. Files hold this sum, so that they fit a layer without
-    adaptation; a layer with it begins from zero matrices when it reads them.
-    """
+    _adapted_name: str  # of the weight; the attribute that holds it begins with an underscore
 
     def _init_lora(self, lora_rank: int | None, lora_alpha: float | None) -> None:
         """Take the constructor's arguments; the matrices are made by `build`."""
@@ -33,6 +27,83 @@ class LowRankKernel(StoredByMode):
         alpha = check_argument(owner, "lora_alpha", lora_alpha, Real(optional=True))
         self.lora_alpha = alpha if alpha is not None else self.lora_rank
         self.lora_enabled = False
+
+    def enable_lora(
+        self,
+        rank: int,
+        lora_alpha: float | None = None,
+        a_initializer: Any = "he_uniform",
+        b_initializer: Any = "zeros",
+    ) -> None:
+        """Freeze the kernel or table and train a product of two matrices that is added to it.
+
+        Args:
+            rank: columns of the first and rows of the second matrix.
+            lora_alpha: the product is scaled by `lora_alpha / rank`; the rank when None.
+            a_initializer, b_initializer: first values of the matrices.
+
+        Raises:
+            ValueError: if the layer is not built, adapted already, or constrains the weight.
+            NotImplementedError: for a layer quantized by GPTQ or AWQ.
+        """
+        self._check_adaptable()
+        rank = check_argument("enable_lora", "rank", rank, Integer(min=1))
+        lora_alpha = check_argument("enable_lora", "lora_alpha", lora_alpha, Real(optional=True))
+        with self._open_for_weights():
+            self._add_matrices(rank, a_initializer, b_initializer)
+        getattr(self, f"_{self._adapted_name}").trainable = False
+        self.lora_enabled = True
+        self.lora_rank = rank
+        self.lora_alpha = rank if lora_alpha is None else lora_alpha
+
+    def _check_adaptable(self) -> None:
+        who, name = f"{self.name} ({type(self).__name__})", self._adapted_name
+        if getattr(self, f"{name}_constraint", None):
+            raise ValueError(
+                f"{who}: Lora is incompatible with {name.removesuffix('s')} constraints: make the "
+                f"layer without {name}_constraint."
+            )
+        if getattr(self, f"_{name}") is None:
+            raise ValueError(
+                f"{who}: Cannot enable lora on a layer that isn't yet built. Call it on data or "
+                "use build() first."
+            )
+        if self.lora_enabled:
+            raise ValueError(f"{who}: lora is already enabled.")
+
+    def _add_matrices(self, rank: int, a_initializer: Any, b_initializer: Any) -> None:
+        """Make the two weights whose product is added."""
+        raise NotImplementedError
+
+    def _matrix(self, which: str, shape: tuple[int, ...], initializer: Any) -> Variable:
+        return self.add_weight(
+            name=f"lora_{self._adapted_name}_{which}",
+            shape=shape,
+            initializer=initializer,
+            regularizer=getattr(self, f"{self._adapted_name}_regularizer", None),
+        )
+
+    def _lora_config(self) -> dict[str, Any]:
+        if not self.lora_rank:
+            return {}
+        return {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
+
+
+class LowRankKernel(LowRankAdaptation):
+    """A layer with a kernel that can be frozen and adapted.
+
+    The subclass makes the kernel with `_set_kernel` and reads it through `kernel`, which is
+
+        kernel + (lora_alpha / lora_rank) * lora_kernel_a @ lora_kernel_b
+
+    once `enable_lora` was called. Files hold this sum, so that they fit a layer without
+    adaptation; a layer with it begins from zero matrices when it reads them.
+    """
+
+    _adapted_name = "kernel"
+
+    def _init_lora(self, lora_rank: int | None, lora_alpha: float | None) -> None:
+        super()._init_lora(lora_rank, lora_alpha)
         self._kernel: Variable | None = None
 
     def _set_kernel(self, kernel: Variable) -> None:
@@ -57,71 +128,14 @@ class LowRankKernel(StoredByMode):
         adapted: Tensor = kernel.value + ops.reshape(product, kernel.shape) * scale
         return adapted
 
-    def enable_lora(
-        self,
-        rank: int,
-        lora_alpha: float | None = None,
-        a_initializer: Any = "he_uniform",
-        b_initializer: Any = "zeros",
-    ) -> None:
-        """Freeze the kernel and train a product of two matrices that is added to it.
-
-        Args:
-            rank: columns of the first and rows of the second matrix.
-            lora_alpha: the product is scaled by `lora_alpha / rank`; the rank when None.
-            a_initializer, b_initializer: first values of the matrices.
-
-        Raises:
-            ValueError: if the layer is not built, adapted already, or constrains its kernel.
-        """
-        who = f"{self.name} ({type(self).__name__})"
-        if getattr(self, "kernel_constraint", None):
-            raise ValueError(
-                f"{who}: Lora is incompatible with kernel constraints: make the layer without "
-                "kernel_constraint."
-            )
-        if self._kernel is None:
-            raise ValueError(
-                f"{who}: Cannot enable lora on a layer that isn't yet built. Call it on data or "
-                "use build(input_shape) first."
-            )
-        if self.lora_enabled:
-            raise ValueError(f"{who}: lora is already enabled.")
-        rank = check_argument("enable_lora", "rank", rank, Integer(min=1))
-        lora_alpha = check_argument("enable_lora", "lora_alpha", lora_alpha, Real(optional=True))
-        self._add_matrices(self._lora_kernel_shape(), rank, a_initializer, b_initializer)
-        self._kernel.trainable = False
-        self.lora_enabled = True
-        self.lora_rank = rank
-        self.lora_alpha = rank if lora_alpha is None else lora_alpha
-
     def _lora_kernel_shape(self) -> tuple[int, ...]:
         """The shape of the kernel that is adapted."""
-        return self.kernel.shape  # type: ignore[no-any-return]
+        return self.kernel.shape
 
-    def _add_matrices(
-        self, kernel_shape: tuple[int, ...], rank: int, a_initializer: Any, b_initializer: Any
-    ) -> None:
-        was_locked, self._is_locked = self._is_locked, False
-        regularizer = getattr(self, "kernel_regularizer", None)
-        self.lora_kernel_a = self.add_weight(
-            name="lora_kernel_a",
-            shape=(*kernel_shape[:-1], rank),
-            initializer=a_initializer,
-            regularizer=regularizer,
-        )
-        self.lora_kernel_b = self.add_weight(
-            name="lora_kernel_b",
-            shape=(rank, kernel_shape[-1]),
-            initializer=b_initializer,
-            regularizer=regularizer,
-        )
-        self._is_locked = was_locked
-
-    def _lora_config(self) -> dict[str, Any]:
-        if not self.lora_rank:
-            return {}
-        return {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
+    def _add_matrices(self, rank: int, a_initializer: Any, b_initializer: Any) -> None:
+        shape = self._lora_kernel_shape()
+        self.lora_kernel_a = self._matrix("a", (*shape[:-1], rank), a_initializer)
+        self.lora_kernel_b = self._matrix("b", (rank, shape[-1]), b_initializer)
 
     # Files
 

@@ -130,7 +130,7 @@ class MultiHeadAttention(HeadsAttention):
         )
 
     @property
-    def attention_axes(self) -> tuple[int, ...] | None:
+    def attention_axes(self) -> Any:
         """Axes that attention runs over; None until the inputs say how many there are."""
         return self._attention_axes
 
@@ -162,6 +162,7 @@ class MultiHeadAttention(HeadsAttention):
             )
         self._value_dense = self._projection("value", value_shape, self.value_dim)
         self._output_dense = self._output_projection(query_shape)
+        self._count_inner_names()
 
     def _check_shapes(self, value_shape: tuple[Any, ...], key_shape: tuple[Any, ...]) -> None:
         if value_shape[:-1] != key_shape[:-1]:

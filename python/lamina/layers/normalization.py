@@ -245,7 +245,7 @@ class GroupNormalization(BaseNormalization):
             self.groups = channels
         if self.groups > channels:
             raise ValueError(
-                f"{self.name} (GroupNormalization): {self.groups} groups cannot be more than the "
+                f"{self.name} (GroupNormalization): groups={self.groups} cannot be more than the "
                 f"number of channels ({channels}). Input shape {tuple(input_shape)}."
             )
         if channels % self.groups:

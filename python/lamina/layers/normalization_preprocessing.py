@@ -74,7 +74,7 @@ class Normalization(Layer):
         shapes = np.shape(mean), np.shape(variance)
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"{owner}: `mean` of shape {shapes[0]} does not fit `variance` of shape {shapes[1]}."
+                f"{owner}: `mean` {shapes[0]} and `variance` {shapes[1]} must have the same shape."
             )
         if len(shapes[0]) > len(self.axis):
             raise ValueError(

@@ -29,22 +29,26 @@ class Precision:
 
     @dtype_policy.setter
     def dtype_policy(self, value: Any) -> None:
-        policy = dtype_policies.get(value)
-        if isinstance(self._dtype_policy, DTypePolicyMap) and self._path:
-            if self._path in self._dtype_policy:
-                del self._dtype_policy[self._path]
-            self._dtype_policy[self._path] = policy
+        policy, current = dtype_policies.get(value), self._dtype_policy
+        if isinstance(current, DTypePolicyMap) and self._path:
+            if self._path in current:  # a map takes no second entry for a path
+                del current[self._path]
+            current[self._path] = policy
         else:
             self._dtype_policy = policy
-        mode = policy.quantization_mode
-        if mode is not None and self.built and not getattr(self, "_is_quantized", False):
-            if mode in ("gptq", "awq"):
-                raise ValueError(
-                    f"{self.name} ({type(self).__name__}): Implicitly enabling {mode.upper()} "
-                    "quantization by setting dtype_policy is not supported, since it needs data: "
-                    "use model.quantize(...)."
-                )
-            self.quantize(mode)  # type: ignore[attr-defined]
+        if policy.quantization_mode is not None:
+            self._take_quantization(policy.quantization_mode)
+
+    def _take_quantization(self, mode: str) -> None:
+        """Quantize the weights there are, as a policy set after building asks for."""
+        if not self.built or getattr(self, "_is_quantized", False):
+            return
+        if mode in ("gptq", "awq"):
+            raise ValueError(
+                f"{self.name} ({type(self).__name__}): Implicitly enabling {mode.upper()} "
+                "quantization is not supported: it needs data. Use model.quantize(...)."
+            )
+        self.quantize(mode)  # type: ignore[attr-defined]
 
     @property
     def _policy(self) -> DTypePolicy:

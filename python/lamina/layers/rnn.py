@@ -300,5 +300,7 @@ def _reset_dropout(cell: Any) -> None:
 
 
 def _where(valid: Any, new: Any, old: Any) -> Any:
-    """Return `new` in the rows where the step counts, `old` in the others."""
-    return ops.where(ops.reshape(valid, (-1,) + (1,) * (new.ndim - 1)), new, old)
+    """Return `new` in the rows, or places, where the step counts, `old` in the others."""
+    for _ in range(new.ndim - valid.ndim):
+        valid = ops.expand_dims(valid, axis=-1)
+    return ops.where(valid, new, old)

@@ -37,9 +37,8 @@ class SpectralNormalization(Wrapper):
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         self.input_spec = InputSpec(min_ndim=1, axes={-1: input_shape[-1]})
-        kernel = getattr(self.layer, "kernel", None)
-        if kernel is None:
-            kernel = getattr(self.layer, "embeddings", None)
+        own = (getattr(self.layer, name, None) for name in ("kernel", "embeddings"))
+        kernel = next((weight for weight in own if weight is not None), None)
         if kernel is None:
             raise ValueError(
                 f"{self.name} ({type(self).__name__}): {type(self.layer).__name__} object has no "
@@ -68,14 +67,12 @@ class SpectralNormalization(Wrapper):
         """Return vector_u after the iterations of a step, and the kernel divided by its norm."""
         kernel = self.kernel.value
         matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
-        vector_u = self.vector_u.value
-        vector_v = vector_u
+        rows, columns = None, self.vector_u.value  # the singular vectors of the greatest value
         for _ in range(self.power_iterations):
-            vector_v = _unit(ops.matmul(vector_u, ops.transpose(matrix)))
-            vector_u = _unit(ops.matmul(vector_v, matrix))
-        vector_u, vector_v = ops.stop_gradient(vector_u), ops.stop_gradient(vector_v)
-        norm = ops.matmul(ops.matmul(vector_v, matrix), ops.transpose(vector_u))
-        return vector_u, ops.reshape(matrix / norm, kernel.shape)
+            rows = _unit(ops.matmul(columns, ops.transpose(matrix)))
+            columns = _unit(ops.matmul(rows, matrix))
+        rows, columns = ops.stop_gradient(rows), ops.stop_gradient(columns)
+        return columns, kernel / ops.sum(ops.matmul(rows, matrix) * columns)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lamina import ops, serialization, structure
@@ -54,6 +55,8 @@ class StackedRNNCells(Layer):
 
     def __init__(self, cells: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(cells, Iterable):
+            raise TypeError(f"{type(self).__name__}: cells must be a list of cells. Got {cells!r}.")
         for cell in cells:
             require_cell(type(self).__name__, cell)
         self.cells = list(cells)

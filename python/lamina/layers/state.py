@@ -131,11 +131,14 @@ class LayerState:
         """Return the objects of `kind` held by attributes, also inside lists and dicts."""
         found: dict[int, Any] = {}
         for name, value in self.__dict__.items():
+            is_held = isinstance(value, kind)
+            if not is_held and not (isinstance(value, (list, tuple, dict)) and value):
+                continue  # most attributes: plain settings
             if name in self._not_children or name in _NO_PARTS or name.startswith("_trainer"):
                 continue
-            if isinstance(value, kind):
+            if is_held:
                 found[id(value)] = value
-            elif isinstance(value, (list, tuple, dict)):
+            else:
                 for leaf in structure.iterate(value):
                     if isinstance(leaf, kind):
                         found[id(leaf)] = leaf
@@ -327,16 +330,27 @@ class LayerState:
 
         Args:
             loss: scalar tensor, or a list of them. Losses of the previous call are dropped.
+
+        Raises:
+            ValueError: for a string or a function.
         """
+        for value in structure.iterate(loss):
+            if isinstance(value, str) or callable(value):
+                raise ValueError(
+                    f"{self.name}: add_loss() takes a scalar tensor computed in call(). "
+                    f"Got {value!r}."
+                )
         if context.discard_losses:
             return
         scope = get_stateless_scope()
         if scope is not None and scope.collect_losses:
             for value in structure.iterate(loss):
                 scope.add_loss((value, self.name))
+        owners = context.loss_owners
+        if owners is not None and not any(layer is self for layer in owners):
+            self._losses.clear()  # of an earlier call that began at another layer
+            owners.append(self)
         self._losses.extend(structure.iterate(loss))
-        if context.loss_owners is not None:
-            context.loss_owners.append(self)
 
     @property
     def losses(self) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -96,13 +97,13 @@ class Functional(Model):
 
     @property
     def input_shape(self) -> Any:
-        """Shape(s) of the input(s)."""
-        return _shapes(self.input)
+        """Shape of the input, or a list of the shapes of all inputs."""
+        return _shapes(self.inputs)
 
     @property
     def output_shape(self) -> Any:
-        """Shape(s) of the output(s)."""
-        return _shapes(self.output)
+        """Shape of the output, or a list of the shapes of all outputs."""
+        return _shapes(self.outputs)
 
     @property
     def layers(self) -> list[Layer]:
@@ -258,12 +259,16 @@ class Functional(Model):
             KerasTensor(shape, dtype=place.dtype)
             for shape, place in zip(given, self.inputs, strict=True)
         ]
-        return _shapes(self._infer((structure.pack(self.input, places),), {}))
+        outputs = self._infer((structure.pack(self.input, places),), {})
+        return structure.map_structure(lambda tensor: tuple(tensor.shape), outputs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return None  # the layers set the outputs' masks themselves
 
     # Configuration
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return {"input_shape": None}  # the graph says the shapes
 
     def get_config(self) -> dict[str, Any]:
         """Return the layers, how they are connected, and the inputs and outputs."""
@@ -405,5 +410,6 @@ def _kept_index(tensor: KerasTensor, kept: set[int]) -> int:
     return sum(id(node) in kept for node in operation._inbound_nodes[:node_index])
 
 
-def _shapes(value: Any) -> Any:
-    return structure.map_structure(lambda tensor: tuple(tensor.shape), value)
+def _shapes(tensors: Sequence[KerasTensor]) -> Any:
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    return shapes[0] if len(shapes) == 1 else shapes

@@ -105,8 +105,9 @@ def _check_connected(
             seen.add(id(node))
             if any(id(tensor) not in known for tensor in node.output_tensors):
                 raise ValueError(
-                    f"Graph disconnected. Output with path `{path}` is not connected to the inputs: "
-                    f"it depends on input {node.operation.name!r}. Add that to the model's inputs."
+                    f"Graph disconnected. Output with path `{path}` is not connected to the "
+                    f"inputs: it needs input {node.operation.name!r}, which the model must have "
+                    "among its own."
                 )
 
 

@@ -10,6 +10,7 @@ from lamina import serialization, structure
 from lamina.layers.base import Layer
 from lamina.layers.configuration import captured_arguments
 from lamina.layers.conversion import shapes_of
+from lamina.models.direct_call import DirectCalls
 from lamina.models.pickling import portable_state, restore_model
 from lamina.models.state_tree import assign_state, state_tree
 from lamina.tensor import KerasTensor, Tensor
@@ -54,6 +55,12 @@ class Model(Trainer, Layer):
             )
         self._init_trainer()
         Layer.__init__(self, **kwargs)
+        self._direct_calls = DirectCalls()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute on arrays or tensors, or record the model on symbolic tensors."""
+        outputs = self._direct_calls.run(self, Layer.__call__, args, kwargs)
+        return super().__call__(*args, **kwargs) if outputs is None else outputs
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"Model {type(self).__name__} has no call() method.")
@@ -215,13 +222,13 @@ class Model(Trainer, Layer):
     def save(
         self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
     ) -> None:
-        """Write the whole model to a `.keras` file that Keras can read too.
+        """Write the whole model to a `.keras` (or older `.h5`) file that Keras can read too.
 
         The file holds the config, the weights and, after `compile`, the optimizer and its state;
         `lamina.saving.load_model` makes the model from it.
 
         Args:
-            filepath: path that ends in `.keras`.
+            filepath: path that ends in `.keras`, or in `.h5` or `.hdf5` for the older format.
             overwrite: whether an existing file may be replaced.
             zipped: accepted; the file is always one archive.
 
@@ -237,8 +244,10 @@ class Model(Trainer, Layer):
         """Write all weights to a `.weights.h5` file that Keras can read too.
 
         Args:
-            filepath: path that ends in `.weights.h5`.
+            filepath: path that ends in `.weights.h5`, with `max_shard_size` in `.weights.json`.
             overwrite: whether an existing file may be replaced.
+            max_shard_size: greatest size of one file in gigabytes; None: one file for all.
+            objects_to_skip: layers to leave out.
 
         Raises:
             ValueError: for another ending, or when the file exists and `overwrite` is False.
@@ -249,11 +258,13 @@ class Model(Trainer, Layer):
         save_weights(self, filepath, overwrite=overwrite, **kwargs)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Read all weights from a `.weights.h5` file written by lamina or Keras.
+        """Read all weights from a file written by lamina or Keras.
 
         Args:
-            filepath: path of the file.
+            filepath: path of a `.weights.h5`, `.weights.json`, `.keras` or older `.h5` file.
             skip_mismatch: whether layers that do not fit are left as they are, with a warning.
+            objects_to_skip: layers to leave as they are; for `.weights.h5` files.
+            by_name: whether layers are found by name, not by order; for older `.h5` files.
 
         Raises:
             ValueError: when a layer or shape does not fit; the model is unchanged then.
@@ -261,6 +272,9 @@ class Model(Trainer, Layer):
         """
         from lamina.saving.weights import load_weights
 
+        unknown = set(kwargs) - {"objects_to_skip", "by_name"}
+        if unknown:
+            raise ValueError(f"load_weights: Invalid keyword arguments: {sorted(unknown)}.")
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def export(

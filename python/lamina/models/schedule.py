@@ -45,11 +45,10 @@ class Schedule:
         for node in nodes:
             if node.is_input:
                 continue
-            is_chain = (
-                len(node.args) == 1 and isinstance(node.args[0], KerasTensor) and not node.kwargs
-            )
+            kwargs = _without_inference(node.kwargs)
+            is_chain = len(node.args) == 1 and isinstance(node.args[0], KerasTensor) and not kwargs
             source = position_of(node.args[0]) if is_chain else -1
-            arguments = structure.map_structure(place_of, (node.args, node.kwargs))
+            arguments = structure.map_structure(place_of, (node.args, kwargs))
             targets = [position_of(tensor) for tensor in node.output_tensors]
             self._steps.append((node.operation, source, arguments, targets))
         self._output = structure.map_structure(position_of, output)
@@ -76,3 +75,13 @@ class Schedule:
         if isinstance(self._output, int):
             return values[self._output]
         return structure.map_structure(values.__getitem__, self._output)
+
+
+def _without_inference(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Leave out `training=False`: as in Keras, how the model is called decides.
+
+    Keras writes it into the file for each layer that takes the argument.
+    """
+    if kwargs.get("training", True) is not False:
+        return kwargs
+    return {key: value for key, value in kwargs.items() if key != "training"}

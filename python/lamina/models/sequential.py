@@ -269,7 +269,7 @@ class Sequential(Model):
         return config
 
     def get_build_config(self) -> dict[str, Any] | None:
-        return None  # the config says it: build_input_shape
+        return {"input_shape": self._input_batch_shape()} if self._functional is not None else None
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

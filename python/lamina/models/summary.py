@@ -83,13 +83,15 @@ def _range_of(layers: list[Any], layer_range: Any) -> tuple[int, int]:
         raise ValueError(
             f"summary(): layer_range must be two names, the first and the last. Got {layer_range}."
         )
-    lower = [i for i, layer in enumerate(layers) if re.match(layer_range[0], layer.name)]
-    upper = [i for i, layer in enumerate(layers) if re.match(layer_range[1], layer.name)]
-    if not lower or not upper:
+    first, last = (
+        [i for i, layer in enumerate(layers) if re.match(pattern, layer.name)]
+        for pattern in layer_range
+    )
+    if not first or not last:
         raise ValueError(f"summary(): layer_range names no layer of the model. Got {layer_range}.")
-    if min(lower) > max(upper):
-        return min(upper), max(lower) + 1
-    return min(lower), max(upper) + 1
+    if first[0] > last[-1]:  # given in the other order
+        first, last = last, first
+    return first[0], last[-1] + 1
 
 
 # Cells
@@ -126,9 +128,12 @@ def _parameters_text(layer: Any) -> str:
 
 def _shape_text(layer: Any) -> str:
     """Return the output shape as Keras writes it, "?" where it is not known."""
+    shapes: Any
     if layer._inbound_nodes:
-        outputs = layer._inbound_nodes[-1].outputs
-        shapes = structure.map_structure(lambda place: _one_shape(place.shape), outputs)
+        outputs = structure.flatten(layer._inbound_nodes[-1].outputs)
+        shapes = [_one_shape(place.shape) for place in outputs]
+    elif isinstance(layer, Functional):
+        shapes = tuple(_one_shape(place.shape) for place in layer.outputs)
     elif getattr(layer, "_build_shapes", None):
         try:
             shapes = getattr(layer, "output_shape", None) or layer.compute_output_shape(

@@ -217,7 +217,7 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
     With the condition alone, return the indices of its true elements (see `nonzero`).
     """
     if (x1 is None) != (x2 is None):
-        raise ValueError("where: `x1` and `x2` either both should be `None` or both be given.")
+        raise ValueError("where: give `x1` and `x2`, or neither.")
     if x1 is None:
         from lamina.ops.sorting import nonzero
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lamina.ops.core import to_dtype
+from lamina.structure import iterate, map_structure, sorted_keys
 from lamina.tensor import Tensor
 from lamina.tracing import Tracer, convert
 from lamina.variable import Variable
@@ -78,26 +79,13 @@ class Body(Tracer):
 
 def leaves_of(structure: Any) -> list[Any]:
     """Return the leaves of nested lists, tuples and dicts; None counts as no leaf."""
-    if isinstance(structure, dict):
-        return [leaf for key in structure for leaf in leaves_of(structure[key])]
-    if isinstance(structure, (list, tuple)):
-        return [leaf for part in structure for leaf in leaves_of(part)]
-    return [] if structure is None else [structure]
+    return [leaf for leaf in iterate(structure) if leaf is not None]
 
 
 def rebuild(template: Any, leaves: Sequence[Any]) -> Any:
     """Return a structure like `template` with other leaves, in the order of `leaves_of`."""
     rest = iter(leaves)
-
-    def walk(part: Any) -> Any:
-        if isinstance(part, dict):
-            return type(part)((key, walk(part[key])) for key in part)
-        if isinstance(part, (list, tuple)):
-            items = [walk(item) for item in part]
-            return type(part)(*items) if hasattr(part, "_fields") else type(part)(items)
-        return None if part is None else next(rest)
-
-    return walk(template)
+    return map_structure(lambda leaf: None if leaf is None else next(rest), template)
 
 
 def map_leaves(fn: Callable[..., Any], *structures: Any) -> Any:
@@ -108,7 +96,13 @@ def map_leaves(fn: Callable[..., Any], *structures: Any) -> Any:
 
 def form_of(structure: Any) -> str:
     """Return a text that structures of one form, and only those, have in common."""
-    return str(map_leaves(lambda leaf: 0, structure))
+    if isinstance(structure, dict):
+        parts = [f"{key!r}: {form_of(structure[key])}" for key in sorted_keys(structure)]
+    elif isinstance(structure, (list, tuple)):
+        parts = [form_of(part) for part in structure]
+    else:
+        return "None" if structure is None else "*"
+    return f"{type(structure).__name__}({', '.join(parts)})"
 
 
 def is_symbolic(structure: Any) -> bool:

@@ -266,13 +266,11 @@ def scan(
         raise ValueError(
             f"scan: unroll={unroll!r} is not allowed: it must be an positive integer or boolean."
         )
-    if xs is None and length is None:
-        raise ValueError("scan: without `xs`, `length` must say how many steps there are.")
     xs = map_leaves(convert, xs)
-    sizes = {leaf.shape[0] for leaf in leaves_of(xs)}
-    steps = int(length) if length is not None else sizes.pop()
+    steps = _steps_of(xs, length)
     if is_tracing():
         return _scan_node(f, init, xs, steps, bool(reverse))
+    assert steps is not None  # a tensor with numbers has sizes
     order = range(steps - 1, -1, -1) if reverse else range(steps)
     carry, outputs = init, []
     for i in order:
@@ -282,6 +280,24 @@ def scan(
     if reverse:
         outputs.reverse()
     return map_leaves(convert, carry), _stacked(outputs)
+
+
+def _steps_of(xs: Any, length: int | None) -> int | None:
+    """How often to run the function of a scan; None while a trace does not know."""
+    leaves = leaves_of(xs)
+    if not leaves and length is None:
+        raise ValueError("scan: without `xs`, `length` must say how many steps there are.")
+    if any(leaf.ndim == 0 for leaf in leaves):
+        raise ValueError("scan: `xs` must have an axis to go along; it holds a scalar.")
+    sizes = {leaf.shape[0] for leaf in leaves} - {None}
+    if length is not None:
+        sizes.add(int(length))
+    if len(sizes) > 1:
+        raise ValueError(
+            "scan: the first axes of `xs`, and `length`, must have one size. "
+            f"Got {', '.join(map(str, sorted(sizes)))}."
+        )
+    return sizes.pop() if sizes else None
 
 
 def _stacked(outputs: list[Any]) -> Any:

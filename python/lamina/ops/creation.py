@@ -116,6 +116,8 @@ def arange(
         dtype = "int32" if is_whole else config.floatx()
     if stop is None:
         start, stop = 0, start
+    if step == 0:
+        raise ValueError("arange: step must not be 0.")
     values = np.arange(start, stop, 1 if step is None else step)
     return _constant(values, dtype)
 

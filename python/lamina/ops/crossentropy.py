@@ -41,8 +41,7 @@ def _same_shape(op: str, target: Tensor, output: Tensor) -> None:
     )
     if differ:
         raise ValueError(
-            f"{op}: target has shape {target.shape}, output {output.shape}; they must have the same "
-            "shape."
+            f"{op}: target {target.shape} and output {output.shape} must have the same shape."
         )
 
 

@@ -181,8 +181,7 @@ def pad(
         raise ValueError(f"pad: mode must be 'constant', 'reflect' or 'symmetric'. Got {mode!r}.")
     if constant_values is not None and mode != "constant":
         raise ValueError(
-            "Argument `constant_values` can only be provided when `mode == 'constant'`. "
-            f"Got mode={mode!r}."
+            f"pad: `constant_values` goes with mode='constant' only. Got mode={mode!r}."
         )
     widths = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (x.ndim, 2)).tolist()
     low, high = [w[0] for w in widths], [w[1] for w in widths]

@@ -36,7 +36,7 @@ def reshape(x: TensorLike, newshape: int | Sequence[int]) -> Tensor:
     wanted = [None if d is None else int(d) for d in sizes]
     if any(d is not None and d < -1 for d in wanted):
         raise ValueError(
-            "reshape: each size must be a non-negative integer, or -1 for one that is worked out. "
+            "reshape: a size is a non-negative integer; one may be -1, and is worked out. "
             f"Got newshape={newshape!r}."
         )
     return reshape_to(convert(x), wanted)
@@ -55,8 +55,7 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     perm = list(range(x.ndim))[::-1] if axes is None else list(axes)
     if not all(isinstance(p, (int, np.integer)) and -x.ndim <= p < x.ndim for p in perm):
         raise ValueError(
-            f"transpose: Each axis in `axes` must be an integer in [{-x.ndim}, {x.ndim}). "
-            f"Got axes={axes!r}."
+            f"transpose: `axes` must be integers from {-x.ndim} to {x.ndim - 1}. Got axes={axes!r}."
         )
     if sorted(int(p) % x.ndim for p in perm) != list(range(x.ndim)):
         raise ValueError(

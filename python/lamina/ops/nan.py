@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,10 @@ from lamina.ops.core import (
     TensorLike,
     normalize_axes,
     reshape_to,
-    size_of,
     to_dtype,
-    to_float,
 )
-from lamina.ops.layout import permute
 from lamina.ops.reduce import argmax, argmin, cumprod, cumsum
-from lamina.ops.sorting import sort
+from lamina.ops.sorting import over_fractions, sort
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, symbolic_op
 
@@ -65,10 +63,6 @@ def nancumprod(x: TensorLike, axis: int | None = None, dtype: Any = None) -> Ten
     return cumprod(_filled(x, 1.0), axis, dtype)
 
 
-def _fractions(q: TensorLike) -> np.ndarray:
-    return np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
-
-
 @symbolic_op
 def nanquantile(
     x: TensorLike,
@@ -78,27 +72,17 @@ def nanquantile(
     keepdims: bool = False,
 ) -> Tensor:
     """Return quantiles of the elements that are not NaN (see `quantile`); NaN where all are."""
-    x = to_float(x)
-    if method not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise ValueError(f"nanquantile: unknown method {method!r}.")
-    axes = normalize_axes(axis, x.ndim, "nanquantile")
-    kept = [i for i in range(x.ndim) if i not in axes]
-    count = size_of([x.shape[i] for i in axes])
-    rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), count])
-    last = rows.ndim - 1
-    valid = to_dtype(apply("logical_not", apply("isnan", rows)), rows.dtype)
-    valid = apply("sum", valid, axes=[last], keepdims=True)
-    rows = sort(_filled(rows, math.inf), -1)  # NaN goes to the end
-    fractions = _fractions(q)
-    picked = [_at_fraction(rows, valid, float(f), method) for f in fractions.ravel()]
-    if keepdims:
-        sizes = [1 if i in axes else d for i, d in enumerate(x.shape)]
-        picked = [reshape_to(p, sizes) for p in picked]
-    if fractions.ndim == 0:
-        return picked[0]
-    from lamina.ops.joining import stack
 
-    return stack(picked, 0)
+    def reader(rows: Tensor) -> Callable[[float], Tensor]:
+        valid = to_dtype(apply("logical_not", apply("isnan", rows)), rows.dtype)
+        valid = apply("sum", valid, axes=[rows.ndim - 1], keepdims=True)
+        ascending = sort(_filled(rows, math.inf), -1)  # NaN goes to the end
+        return lambda fraction: _at_fraction(ascending, valid, fraction, method)
+
+    return over_fractions("nanquantile", x, q, axis, method, keepdims, reader)
+
+
+_ENDS = {"lower": "floor", "higher": "ceil", "nearest": "round"}
 
 
 def _at_fraction(rows: Tensor, valid: Tensor, fraction: float, method: str) -> Tensor:
@@ -106,23 +90,22 @@ def _at_fraction(rows: Tensor, valid: Tensor, fraction: float, method: str) -> T
     one, zero = convert(1.0, dtype=rows.dtype), convert(0.0, dtype=rows.dtype)
     last = apply("maximum", apply("subtract", valid, one), zero)
     place = apply("multiply", last, convert(fraction, dtype=rows.dtype))
-    low, high = apply("floor", place), apply("ceil", place)
     axis = rows.ndim - 1
-    at_low, at_high = (
-        apply("take_along_axis", rows, to_dtype(end, "int64"), axis=axis) for end in (low, high)
-    )
-    if method == "lower":
-        weight = zero
-    elif method == "higher":
-        weight = one
-    elif method == "midpoint":
-        weight = convert(0.5, dtype=rows.dtype)
+
+    def at(where: Tensor) -> Tensor:
+        return apply("take_along_axis", rows, to_dtype(where, "int64"), axis=axis)
+
+    low = apply("floor", place)
+    if method in _ENDS:
+        value = at(apply(_ENDS[method], place))
     else:
-        nearest = apply("round", place) if method == "nearest" else place
-        weight = apply("subtract", nearest, low)
-    step = apply("multiply", weight, apply("subtract", at_high, at_low))
-    # Two infinities have no difference; equal ends need none.
-    value = apply("select", apply("equal", at_low, at_high), at_low, apply("add", at_low, step))
+        weight = apply("subtract", place, low)
+        if method == "midpoint":
+            weight = convert(0.5, dtype=rows.dtype)
+        at_low, at_high = at(low), at(apply("ceil", place))
+        step = apply("multiply", weight, apply("subtract", at_high, at_low))
+        # Two infinities have no difference; equal ends need none.
+        value = apply("select", apply("equal", at_low, at_high), at_low, apply("add", at_low, step))
     value = apply("select", apply("equal", valid, zero), convert(math.nan, dtype=rows.dtype), value)
     return reshape_to(value, value.shape[:-1])
 
@@ -136,7 +119,8 @@ def nanpercentile(
     keepdims: bool = False,
 ) -> Tensor:
     """Return percentiles of the elements that are not NaN (see `percentile`)."""
-    return nanquantile(x, _fractions(q) / 100.0, axis, method, keepdims)
+    fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64) / 100.0
+    return nanquantile(x, fractions, axis, method, keepdims)
 
 
 @symbolic_op

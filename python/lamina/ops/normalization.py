@@ -93,10 +93,16 @@ def layer_normalization(
     given = to_float(x)
     x = _widened(given)
     axes = normalize_axes(axis, x.ndim, "layer_normalization")
-    centred = apply("subtract", x, apply("mean", x, axes=axes, keepdims=True))
-    spread = apply("mean", apply("square", centred), axes=axes, keepdims=True)
     floor = config.epsilon() if epsilon is None else float(epsilon)
-    y = apply("multiply", centred, apply("rsqrt", apply("add", spread, _number(floor, x))))
+    if axes != [x.ndim - 1]:
+        centred = apply("subtract", x, apply("mean", x, axes=axes, keepdims=True))
+        spread = apply("mean", apply("square", centred), axes=axes, keepdims=True)
+        y = apply("multiply", centred, apply("rsqrt", apply("add", spread, _number(floor, x))))
+    elif gamma is None or beta is None:
+        y = apply("layer_norm", x, epsilon=floor)
+    else:  # in one pass over the rows
+        row = [reshape_to(to_dtype(convert(v), x.dtype), [x.shape[-1]]) for v in (gamma, beta)]
+        return to_dtype(apply("layer_norm", x, *row, epsilon=floor), given.dtype)
     return to_dtype(_affine(y, gamma, beta, axes), given.dtype)
 
 

@@ -235,7 +235,14 @@ def moments(
     if synchronized:
         raise ValueError("moments: synchronized=True needs several replicas. Got True.")
     x = to_float(x)
-    return _fold("mean", x, axes, keepdims), _fold("var", x, axes, keepdims)
+    folded = normalize_axes(axes, x.ndim, "moments")
+    if not folded or sorted(folded) != list(range(x.ndim - 1)):
+        return _fold("mean", x, axes, keepdims), _fold("var", x, axes, keepdims)
+    mean, variance = apply("moments", x)  # of channels: in one pass
+    if not keepdims:
+        return mean, variance
+    kept = [1] * (x.ndim - 1) + [x.shape[-1]]
+    return reshape_to(mean, kept), reshape_to(variance, kept)
 
 
 @symbolic_op

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from lamina.ops.core import (
 from lamina.ops.layout import permute
 from lamina.tensor import Tensor
 from lamina.tracing import apply, convert, is_tracing, symbolic_op
+
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 class TopK(NamedTuple):
@@ -123,19 +126,46 @@ def quantile(
         method: between two elements: "linear", "lower", "higher", "midpoint" or "nearest".
         keepdims: whether the folded axes stay with size 1.
     """
+
+    def reader(rows: Tensor) -> Callable[[float], Tensor]:
+        ascending = sort(rows, -1)
+        has_nan = apply("any", apply("isnan", rows), axes=[rows.ndim - 1], keepdims=False)
+        nan = convert(math.nan, dtype=rows.dtype)
+
+        def at(fraction: float) -> Tensor:
+            found = _at_fraction(ascending, fraction * (rows.shape[-1] - 1), method)
+            return apply("select", has_nan, nan, found)
+
+        return at
+
+    return over_fractions("quantile", x, q, axis, method, keepdims, reader)
+
+
+def over_fractions(
+    op: str,
+    x: TensorLike,
+    q: TensorLike,
+    axis: Axes,
+    method: str,
+    keepdims: bool,
+    reader: Callable[[Tensor], Callable[[float], Tensor]],
+) -> Tensor:
+    """Return quantiles; `reader` turns rows (..., elements) into a function of the fraction.
+
+    Raises:
+        ValueError: for an unknown method, and for fractions outside [0, 1].
+    """
+    if method not in _METHODS:
+        raise ValueError(f"{op}: method must be one of {_METHODS}. Got {method!r}.")
+    fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
+    if not np.all((fractions >= 0) & (fractions <= 1)):
+        raise ValueError(f"{op}: the fractions q must lie in [0, 1]. Got {fractions.tolist()}.")
     x = to_float(x)
-    methods = ("linear", "lower", "higher", "midpoint", "nearest")
-    if method not in methods:
-        raise ValueError(f"quantile: method must be one of {methods}. Got {method!r}.")
-    axes = normalize_axes(axis, x.ndim, "quantile")
+    axes = normalize_axes(axis, x.ndim, op)
     kept = [i for i in range(x.ndim) if i not in axes]
     count = size_of([x.shape[i] for i in axes])
     rows = reshape_to(permute(x, kept + axes), [*(x.shape[i] for i in kept), count])
-    rows = sort(rows, -1)
-    fractions = np.asarray(q.numpy() if hasattr(q, "numpy") else q, dtype=np.float64)
-    picked = [
-        _at_fraction(rows, float(f) * (rows.shape[-1] - 1), method) for f in fractions.ravel()
-    ]
+    picked = list(map(reader(rows), fractions.ravel().tolist()))
     if keepdims:
         sizes = [1 if i in axes else d for i, d in enumerate(x.shape)]
         picked = [reshape_to(p, sizes) for p in picked]
@@ -151,15 +181,17 @@ def _at_fraction(rows: Tensor, place: float, method: str) -> Tensor:
     weights = {
         "linear": place - low,
         "lower": 0.0,
-        "higher": 1.0 if high > low else 0.0,
-        "midpoint": 0.5 if high > low else 0.0,
+        "higher": 1.0,
+        "midpoint": 0.5,
         "nearest": float(builtins.round(place)) - low,
     }
-    ids = convert(np.array([low, high], dtype=np.int64))
-    pair = apply("gather", rows, ids, axis=rows.ndim - 1)
-    mix = np.array([1.0 - weights[method], weights[method]])
-    weighed = apply("multiply", pair, convert(mix, dtype=rows.dtype))
-    return apply("sum", weighed, axes=[rows.ndim - 1], keepdims=False)
+    weight, axis = weights[method], rows.ndim - 1
+    if low == high or weight in (0.0, 1.0):  # one element: the other may be infinite
+        place = high if weight == 1.0 else low
+        return apply("gather", rows, convert(np.array(place, dtype=np.int64)), axis=axis)
+    pair = apply("gather", rows, convert(np.array([low, high], dtype=np.int64)), axis=axis)
+    mix = convert(np.array([1.0 - weight, weight]), dtype=rows.dtype)
+    return apply("sum", apply("multiply", pair, mix), axes=[axis], keepdims=False)
 
 
 @symbolic_op
@@ -195,6 +227,9 @@ def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "l
     edges, x = promote(sorted_sequence, values)
     wide = reshape_to(x, [*x.shape, 1])
     below = apply("less" if side == "left" else "less_equal", edges, wide)
+    if "float" in x.dtype:  # NaN comes last, as in NumPy
+        behind = apply("logical_and", apply("isnan", wide), apply("equal", edges, edges))
+        below = apply("logical_or", below, behind)
     return apply("sum", to_dtype(below, "int32"), axes=[wide.ndim - 1], keepdims=False)
 
 
@@ -222,7 +257,10 @@ def bincount(
     ids = to_dtype(convert(x), "int32")
     size = int(minlength)
     if not is_tracing() and (ids.size or 0) > 0:
-        size = builtins.max(size, int(ids.numpy().max()) + 1)
+        values = ids.numpy()
+        if values.min() < 0:
+            raise ValueError(f"bincount: x must hold no negative integer. Got {values.min()}.")
+        size = builtins.max(size, int(values.max()) + 1)
     dtype = "int32" if weights is None else convert(weights).dtype
     hits = apply("one_hot", ids, classes=size, dtype=dtype, axis=-1)
     if weights is not None:
@@ -336,18 +374,20 @@ def histogram(
         values = x.numpy()
         range = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     low, high = range
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"histogram: the range must be finite and ascending. Got {range}.")
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = convert(np.linspace(low, high, int(bins) + 1), dtype=x.dtype)
     ids = searchsorted(edges[1:-1], x, "right") if bins > 1 else to_dtype(
         apply("less", x, x), "int32"
     )  # fmt: skip
-    outside = apply(
-        "logical_or",
-        apply("less", x, convert(low, dtype=x.dtype)),
-        apply("greater", x, convert(high, dtype=x.dtype)),
+    inside = apply(  # never of a NaN
+        "logical_and",
+        apply("greater_equal", x, convert(low, dtype=x.dtype)),
+        apply("less_equal", x, convert(high, dtype=x.dtype)),
     )
-    ids = apply("select", outside, convert(-1, dtype="int32"), ids)
+    ids = apply("select", inside, ids, convert(-1, dtype="int32"))
     hits = apply("one_hot", ids, classes=int(bins), dtype="int32", axis=-1)
     return apply("sum", hits, axes=[0], keepdims=False), edges
 

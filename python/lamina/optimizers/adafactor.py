@@ -85,16 +85,13 @@ class Adafactor(Optimizer):
         self._c: list[Variable] = []
         self._v: list[Variable] = []
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the rows and columns of matrices, and a second moment for every weight.
 
         Weights of fewer axes get scalars in their places, and every weight a moment in full, so
         that the variables are those of Keras.
         """
-        if self.built:
-            return
-        super().build(var_list)
-        for variable in var_list:
+        for variable in variables:
             shape, name = variable.shape, variable.name
             if len(shape) < 2:
                 row, column = (self._own_variable(0, "int32", name) for _ in range(2))

@@ -68,13 +68,10 @@ class Adagrad(Optimizer):
         )
         self.epsilon = check("epsilon", epsilon, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the sums."""
-        if self.built:
-            return
-        super().build(var_list)
         self._accumulators = self.add_optimizer_variables(
-            var_list, "accumulator", initializers.Constant(self.initial_accumulator_value)
+            variables, "accumulator", initializers.Constant(self.initial_accumulator_value)
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
@@ -148,13 +145,10 @@ class Adadelta(Optimizer):
         self.rho = check("rho", rho, Real(0, 1))
         self.epsilon = check("epsilon", epsilon, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the averages of squared gradients and steps."""
-        if self.built:
-            return
-        super().build(var_list)
         self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(
-            var_list, ["accumulated_grad", "accumulated_delta_var"]
+            variables, ["accumulated_grad", "accumulated_delta_var"]
         )
 
     def update_step(self, grad: Any, variable: Variable, learning_rate: Any) -> None:

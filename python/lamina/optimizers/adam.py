@@ -73,16 +73,13 @@ class Adam(Optimizer):
         self.epsilon = check_argument(owner, "epsilon", epsilon, Real(0))
         self.amsgrad = check_argument(owner, "amsgrad", amsgrad, Boolean())
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the two moments, and with amsgrad of the largest second one."""
-        if self.built:
-            return
-        super().build(var_list)
         self._momentums, self._velocities = self.add_optimizer_variables(
-            var_list, ["momentum", "velocity"]
+            variables, ["momentum", "velocity"]
         )
         if self.amsgrad:
-            self._velocity_hats = self.add_optimizer_variables(var_list, "velocity_hat")
+            self._velocity_hats = self.add_optimizer_variables(variables, "velocity_hat")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""
@@ -145,7 +142,8 @@ class AdamW(Adam):
     ) -> None:
         if weight_decay is None:
             raise ValueError(
-                "AdamW: weight_decay must be a number, got None. Without decay, use Adam."
+                "AdamW: Argument `weight_decay` must be a float. Received: weight_decay=None. "
+                "Without decay, use Adam."
             )
         super().__init__(
             learning_rate,

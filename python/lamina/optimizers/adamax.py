@@ -69,12 +69,9 @@ class Adamax(Optimizer):
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the momentum and of the greatest gradient."""
-        if self.built:
-            return
-        super().build(var_list)
-        self._m, self._u = self.add_optimizer_variables(var_list, ["momentum", "norm"])
+        self._m, self._u = self.add_optimizer_variables(variables, ["momentum", "norm"])
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""

@@ -96,14 +96,11 @@ class Ftrl(Optimizer):
             setattr(self, argument, _with_sign(argument, value, sign))
         self.beta = check_argument(type(self).__name__, "beta", beta, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the squared gradients and of the linear terms."""
-        if self.built:
-            return
-        super().build(var_list)
         starts = [initializers.Constant(self.initial_accumulator_value), "zeros"]
         self._accumulators, self._linears = self.add_optimizer_variables(
-            var_list, ["accumulator", "linear"], starts
+            variables, ["accumulator", "linear"], starts
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:

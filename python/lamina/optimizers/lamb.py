@@ -67,13 +67,10 @@ class Lamb(Optimizer):
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the two moments."""
-        if self.built:
-            return
-        super().build(var_list)
         self._momentums, self._velocities = self.add_optimizer_variables(
-            var_list, ["momentum", "velocity"]
+            variables, ["momentum", "velocity"]
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:

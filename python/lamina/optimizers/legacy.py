@@ -19,7 +19,7 @@ class Optimizer:
 
 def _refuse(name: str) -> NoReturn:
     raise ImportError(
-        f"optimizers.legacy.{name}: Keras 3 has dropped the old optimizers, and so lamina has none. "
+        f"optimizers.legacy.{name}: Keras 3 has dropped the old optimizers; lamina has none. "
         f"Use optimizers.{name}; its arguments are nearly the same."
     )
 

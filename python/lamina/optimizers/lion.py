@@ -64,18 +64,15 @@ class Lion(Optimizer):
         )
         check = functools.partial(check_argument, type(self).__name__)
         explanation = (
-            "beta_1 must be above 0, for at 0 only the sign of the last gradient counts, and at "
-            f"most 1. Got {beta_1!r}."
+            "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates "
+            f"to SignSGD. Received: beta_1={beta_1}."
         )
         self.beta_1 = check("beta_1", beta_1, Real(0, 1, closed="right"), explanation)
         self.beta_2 = check("beta_2", beta_2, Real(0, 1))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the momentum."""
-        if self.built:
-            return
-        super().build(var_list)
-        self._momentums = self.add_optimizer_variables(var_list, "momentum")
+        self._momentums = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""

@@ -119,12 +119,9 @@ class Muon(Optimizer):
             return True
         return any(re.search(pattern, path) for pattern in self.exclude_layers)
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the momentum of every weight, and the velocity of those with Adam steps."""
-        if self.built:
-            return
-        super().build(var_list)
-        for variable in var_list:
+        for variable in variables:
             adam = self._should_use_adamw(variable)
             self.momentums.append(self.add_variable_from_reference(variable, "momentum"))
             self.adam_velocities.append(

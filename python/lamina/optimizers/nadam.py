@@ -70,13 +70,10 @@ class Nadam(Optimizer):
         self.beta_2 = check("beta_2", beta_2, Real(0, 1, closed="left"))
         self.epsilon = check("epsilon", epsilon, Real(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the two moments, and the product of the momentum's shares."""
-        if self.built:
-            return
-        super().build(var_list)
         self._momentums, self._velocities = self.add_optimizer_variables(
-            var_list, ["momentum", "velocity"]
+            variables, ["momentum", "velocity"]
         )
         self._u_product = self._own_variable(1.0, config.floatx(), "variable")
 

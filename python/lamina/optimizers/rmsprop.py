@@ -78,16 +78,13 @@ class RMSprop(Optimizer):
         self._momentums: list[Variable] = []
         self._average_gradients: list[Variable] = []
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the slots of the mean square, and those of the momentum and mean if wanted."""
-        if self.built:
-            return
-        super().build(var_list)
-        self._velocities = self.add_optimizer_variables(var_list, "velocity")
+        self._velocities = self.add_optimizer_variables(variables, "velocity")
         if self.momentum > 0:
-            self._momentums = self.add_optimizer_variables(var_list, "momentum")
+            self._momentums = self.add_optimizer_variables(variables, "momentum")
         if self.centered:
-            self._average_gradients = self.add_optimizer_variables(var_list, "average_gradient")
+            self._average_gradients = self.add_optimizer_variables(variables, "average_gradient")
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Update one weight or flat buffer."""

@@ -78,15 +78,12 @@ class ScheduleFreeAdamW(Optimizer):
         self.epsilon = check("epsilon", epsilon, Real(0))
         self.warmup_steps = check("warmup_steps", warmup_steps, Integer(0))
 
-    def build(self, var_list: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the second set of weights, equal to the first, and the slots of v."""
-        if self.built:
-            return
-        super().build(var_list)
         self._momentums: list[Variable] = []
         self._velocities: list[Variable] = []
         slot_lists = [self._momentums, self._velocities]
-        for variable in var_list:
+        for variable in variables:
             names_and_starts = (
                 ("momentum", functools.partial(_value_of, variable)),
                 ("velocity", "zeros"),

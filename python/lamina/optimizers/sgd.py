@@ -63,16 +63,13 @@ class SGD(Optimizer):
             **kwargs,
         )
         self.momentum = check_argument(
-            "SGD", "momentum", momentum, Real(0, 1), "momentum is a number from 0 to 1."
+            "SGD", "momentum", momentum, Real(0, 1), "`momentum` must be a float between [0, 1]."
         )
         self.nesterov = check_argument("SGD", "nesterov", nesterov, Boolean())
         self.momentums: list[Variable] = []
 
-    def build(self, variables: Sequence[Variable]) -> None:
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
         """Make the momentum slots."""
-        if self.built:
-            return
-        super().build(variables)
         if self.momentum != 0:
             self.momentums = self.add_optimizer_variables(variables, "momentum")
 

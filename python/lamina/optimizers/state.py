@@ -204,6 +204,10 @@ class OptimizerState:
             ]
             self._slot_lists.append(self._accumulated_gradients)
         self.built = True
+        self._make_slots(variables)
+
+    def _make_slots(self, variables: Sequence[Variable]) -> None:
+        """Make what the rule keeps for each weight. Base: nothing."""
 
     @staticmethod
     def _var_key(variable: Variable) -> int:
@@ -352,8 +356,8 @@ class OptimizerState:
         """Take the variables from a mapping that `save_own_variables` filled."""
         if len(store.keys()) != len(self.variables):
             warnings.warn(
-                f"{self.name}: the file holds {len(store.keys())} variables of an optimizer, this one "
-                f"has {len(self.variables)}: it keeps its own values.",
+                f"{self.name}: the file holds {len(store.keys())} variables of an optimizer, this "
+                f"one has {len(self.variables)}: it keeps its own values.",
                 stacklevel=2,
             )
             return

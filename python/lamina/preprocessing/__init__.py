@@ -1,7 +1,7 @@
-"""Preparing text and sequences in NumPy, under the names that older programs use."""
+"""Preparing text, sequences and pictures in NumPy, under the names that older programs use."""
 
 from __future__ import annotations
 
-from lamina.preprocessing import sequence, text
+from lamina.preprocessing import image, sequence, text
 
-__all__ = ["sequence", "text"]
+__all__ = ["image", "sequence", "text"]

@@ -6,14 +6,16 @@ x x^T over the samples, since the squared error of the outputs is e G e^T for an
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lamina.quantizers.calibrated import AWQConfig, GPTQConfig
 
-Matrix: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Matrix: TypeAlias = "NDArray[np.float64]"
 
 
 class Calibrated(NamedTuple):
@@ -64,8 +66,12 @@ def gptq(weights: Matrix, gram: Matrix, config: GPTQConfig) -> Calibrated:
         gram: Gram matrix of the inputs.
         config: bits, groups, damping and order.
 
+    Raises:
+        ValueError: if the weights or the Gram matrix hold NaN or infinity.
+
     Source: Frantar et al., https://arxiv.org/abs/2210.17323, algorithm 1.
     """
+    _check_finite("GPTQ", weights, gram)
     levels, columns = 2**config.weight_bits - 1, weights.shape[1]
     size = columns if config.group_size == -1 else config.group_size
     weights, gram = weights.astype(np.float64), 2 * gram.astype(np.float64)
@@ -106,8 +112,12 @@ def awq(weights: Matrix, gram: Matrix, magnitude: Matrix, config: AWQConfig) -> 
         magnitude: mean absolute value of each input.
         config: groups, and how many powers between 0 and 1 are tried.
 
+    Raises:
+        ValueError: if the weights or the Gram matrix hold NaN or infinity.
+
     Source: Lin et al., https://arxiv.org/abs/2306.00978, section 3.2.
     """
+    _check_finite("AWQ", weights, gram)
     weights = weights.astype(np.float64)
     best, least = None, np.inf
     for step in range(config.num_grid_points):
@@ -120,6 +130,12 @@ def awq(weights: Matrix, gram: Matrix, magnitude: Matrix, config: AWQConfig) -> 
             best, least = found, loss
     assert best is not None  # there is at least one point
     return best
+
+
+def _check_finite(way: str, weights: Matrix, gram: Matrix) -> None:
+    for what, matrix in (("weights", weights), ("inputs seen in calibration", gram)):
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"{way}: the {what} hold NaN or infinity; no rounding is best then.")
 
 
 def _in_groups(scaled: Matrix, input_scales: Matrix, config: AWQConfig) -> Calibrated:

@@ -125,8 +125,8 @@ class Int4QuantizationConfig(QuantizationConfig):
         super().__init__(weight_quantizer, activation_quantizer)
         if block_size is not None and block_size != -1 and block_size <= 0:
             raise ValueError(
-                "Int4QuantizationConfig: block_size must be a positive integer, or None or -1 for one block. "
-                f"Got {block_size!r}."
+                "Int4QuantizationConfig: block_size must be a positive integer, or None or -1 for "
+                f"one block. Got {block_size!r}."
             )
         self.block_size = block_size
         _check_output(type(self).__name__, weight_quantizer, "int8")

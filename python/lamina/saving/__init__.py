@@ -1,5 +1,6 @@
 """Files: models and weights that lamina and Keras both read."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from lamina.saving.weights import load_weights, save_weights
@@ -15,10 +16,12 @@ from lamina.serialization import (
 )
 
 if TYPE_CHECKING:
+    from lamina.saving.file_editor import KerasFileEditor
     from lamina.saving.model import load_model, save_model
 
 __all__ = [
     "CustomObjectScope",
+    "KerasFileEditor",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
@@ -33,9 +36,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in ("load_model", "save_model"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lamina.saving import model  # brings the standard library's archives along
+# What brings the standard library's archives along is imported when it is used.
+_LATER = {
+    "KerasFileEditor": "lamina.saving.file_editor",
+    "load_model": "lamina.saving.model",
+    "save_model": "lamina.saving.model",
+}
 
-    return getattr(model, name)
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

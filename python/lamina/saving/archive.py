@@ -23,7 +23,7 @@ _BLOCK = _MEGABYTE
 _MOST_MEMBERS = 1000
 # Bytes of a whole table of contents. Our three members need less than a kilobyte.
 _GREATEST_TABLE = _MEGABYTE
-_GREATEST_TEXT = {CONFIG: 32 * _MEGABYTE, METADATA: _MEGABYTE}
+GREATEST_TEXT = {CONFIG: 32 * _MEGABYTE, METADATA: _MEGABYTE}
 # How much larger than its compressed form a member may be. JSON reaches 40, weights 2; a bomb
 # 1000. Below the free size nothing can do harm.
 _GREATEST_RATIO = 100
@@ -180,7 +180,7 @@ def _problem_of(info: zipfile.ZipInfo) -> str | None:
     if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
         return "announces another size than it has"
     known = (CONFIG, METADATA, WEIGHTS)
-    limit = _GREATEST_TEXT.get(name, None if name in known else _GREATEST_UNKNOWN)
+    limit = GREATEST_TEXT.get(name, None if name in known else _GREATEST_UNKNOWN)
     if limit is not None and info.file_size > limit:
         kind_of = "" if name in known else " for one that is not part of a model"
         return f"is too large{kind_of}: {info.file_size} bytes, the limit is {limit}"

@@ -31,8 +31,9 @@ def check_plain(file: Any, size: int) -> None:
         group, depth = waiting.pop()
         for name in group:
             where = f"{group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{where!r} is a link, which is not allowed")
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise ValueError(f"{where!r} is a link ({type(link).__name__}), not allowed")
             item = group[name]
             if _address(item) in seen:
                 raise ValueError(f"{where!r} is a second name of another part")
@@ -53,10 +54,11 @@ def check_plain(file: Any, size: int) -> None:
 
 def _checked_size(data: Any, where: str) -> int:
     if data.external or data.is_virtual:
-        raise ValueError(f"{where!r} is kept in another file, which is not allowed")
+        kind = "virtual" if data.is_virtual else "external"
+        raise ValueError(f"{where!r} is kept in another file ({kind}), which is not allowed")
     if data.shape is None:
         raise ValueError(f"{where!r} is an empty array without a shape")
-    return math.prod(data.shape) * data.dtype.itemsize
+    return int(math.prod(data.shape) * data.dtype.itemsize)
 
 
 def _address(item: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from lamina import serialization
+from lamina import layers, serialization
 
 Form = dict[str, Any]
 
@@ -42,7 +42,10 @@ def _bare(form: Form) -> Any:
 def _class_name(form: Form) -> str:
     """Return the registered name of the user's class, else the class's own."""
     registered = form.get("registered_name")
-    return str(registered if registered and registered != "function" else form["class_name"])
+    if registered and registered != "function":
+        return str(registered)
+    own = getattr(layers, form["class_name"], None)  # its public name may be another
+    return own.__name__ if inspect.isclass(own) else str(form["class_name"])
 
 
 # Single objects, as keras.legacy.saving has them

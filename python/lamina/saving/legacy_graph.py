@@ -189,7 +189,7 @@ def _recorded_function(form: Form, uses: list[Form]) -> Form:
     op, positional, named = _FUNCTIONS[function]
     made = []
     for use in uses:
-        keywords = {key: v for key, v in use["kwargs"].items() if key != "name" and v is not None}
+        keywords = {k: v for k, v in use["kwargs"].items() if k != "name" and not _is_unset(v)}
         unknown = set(keywords) - {*positional, *named}
         if unknown:
             raise ValueError(
@@ -202,6 +202,10 @@ def _recorded_function(form: Form, uses: list[Form]) -> Form:
     config = {"name": form.get("name")}
     return {"module": "keras.ops", "class_name": op, "name": form.get("name"), "config": config,
             "inbound_nodes": made}  # fmt: skip
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or value is False
 
 
 def _slices(value: Any) -> Any:

@@ -52,7 +52,7 @@ def save_h5_model(
     warnings.warn(
         "HDF5 is the older format of whole models, which cannot describe every one: a '.keras' "
         "file keeps everything, as in model.save('my_model.keras').",
-        stacklevel=4,
+        stacklevel=3,
     )
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)

@@ -133,7 +133,12 @@ def load_optimizer(optimizer: Any, names: list[str], values: list[Any]) -> None:
         if names and names[0].endswith(":0"):
             assignments = _by_slot(optimizer, names, values)
         else:
-            assignments = list(zip(optimizer.variables, values, strict=True))
+            variables = optimizer.variables
+            if len(values) <= 2 and all(value.shape == () for value in values):
+                variables = variables[: len(values)]  # it never ran: the iteration and the rate
+            if len(variables) != len(values):
+                raise ValueError(f"it has {len(variables)} variables, the file has {len(values)}")
+            assignments = list(zip(variables, values, strict=True))
         for variable, value in assignments:
             if tuple(variable.shape) != tuple(value.shape):
                 raise ValueError(
@@ -172,6 +177,8 @@ def _by_slot(optimizer: Any, names: list[str], values: list[Any]) -> list[tuple[
             waiting.setdefault(slot, []).append(value)
     for slot, arrays in waiting.items():
         variables = _slot(optimizer, slot)
+        if not variables:  # Keras 2 kept momenta that are not used
+            continue
         if len(variables) != len(arrays):
             raise ValueError(
                 f"{kind} has {len(variables)} variables {slot!r}, the file has {len(arrays)}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lamina import dtypes
-from lamina.saving.weights import require_h5py
+from lamina.saving.weights import read_array, require_h5py, write_array
 
 _TOP = "top_level_model_weights"
 _GREATEST_ATTRIBUTE = 64_000  # bytes that HDF5 takes in the header of a group
@@ -39,7 +39,7 @@ def write_variables(group: Any, variables: Iterable[Any]) -> None:
         while name in names:
             name, count = f"{variable.path}_{count}", count + 1
         names.append(name)
-        group[name] = np.asarray(variable.numpy())
+        write_array(group, name, np.asarray(variable.numpy()))
     write_names(group, "weight_names", names)
 
 
@@ -119,7 +119,7 @@ def read_weights(
         _, arrays = read_arrays(group[_TOP])
         assignments += _matched(model.name, _own_weights(model), arrays, skip_mismatch)
     for variable, data in assignments:
-        variable.assign(data[()])
+        variable.assign(read_array(data))
 
 
 def _stored_layers(group: Any) -> list[tuple[str, list[Any]]]:

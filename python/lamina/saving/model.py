@@ -1,4 +1,7 @@
-"""Whole models in `.keras` files: config, weights, and the optimizer with its state."""
+"""Whole models in `.keras` files: config, weights, and the optimizer with its state.
+
+The ending of a name decides: `.h5` and `.hdf5` mean the older format (see `legacy_model`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from lamina import allowance, serialization
 from lamina.saving import legacy_model, weights
 from lamina.saving.archive import CONFIG, METADATA, WEIGHTS, Archive, write_archive
 from lamina.saving.atomic import replaced
+from lamina.saving.folder import Folder, write_folder
 from lamina.saving.hdf5 import check_plain
 from lamina.saving.untrusted import parse_config
 
@@ -37,9 +41,10 @@ def save_model(
 
     Args:
         model: the model.
-        filepath: path that ends in `.keras`.
+        filepath: path that ends in `.keras`; in `.h5` or `.hdf5` for the older format.
         overwrite: whether an existing file may be replaced.
-        zipped: accepted; the file is always one archive.
+        zipped: False writes a folder, whose name has another ending, in place of an archive.
+        include_optimizer: whether an `.h5` file keeps how the model was compiled.
 
     Raises:
         ValueError: for another ending, or when the file exists and `overwrite` is False.
@@ -64,13 +69,16 @@ def save_model(
     if path.endswith(legacy_model.SUFFIXES):
         legacy_model.save_h5_model(model, path, overwrite, include_optimizer)
         return
-    if not path.endswith(_SUFFIX):
+    if zipped is False and path.endswith(_SUFFIX):
+        raise ValueError(
+            f"save_model: the name of a folder (zipped=False) should not end in {_SUFFIX!r}. "
+            f"Got {path!r}."
+        )
+    if zipped is not False and not path.endswith(_SUFFIX):
         raise ValueError(
             "save_model: Invalid filepath extension for saving: the file name must end in "
             f"{_SUFFIX!r}. Got {path!r}."
         )
-    if zipped is False:
-        raise ValueError("save_model: folders are not written; leave zipped None.")
     if not overwrite and os.path.exists(path):
         raise ValueError(f"save_model: {path!r} exists. Pass overwrite=True to replace it.")
     h5py = weights.require_h5py()
@@ -84,6 +92,8 @@ def save_model(
         with h5py.File(target, "w") as file:
             weights.write_parts(file, model)
 
+    if zipped is False:
+        return write_folder(path, texts, write_weights)
     with replaced(path) as temporary:
         write_archive(temporary, texts, write_weights)
 
@@ -100,7 +110,7 @@ def load_model(
     and `custom_objects`, and nothing named in the file is imported, opened or run.
 
     Args:
-        filepath: path that ends in `.keras`.
+        filepath: path that ends in `.keras`, `.h5` or `.hdf5`, or a folder.
         custom_objects: dict from name to class or function that the file names.
         compile: whether to compile the model as it was when it was saved.
         safe_mode: when True, refuse Python code (lambdas) in the file.
@@ -112,20 +122,21 @@ def load_model(
         ImportError: when h5py is not installed.
     """
     path = os.fspath(filepath)
-    if path.endswith(legacy_model.SUFFIXES) and not path.endswith(".weights.h5"):
+    if path.endswith(legacy_model.SUFFIXES):
         return legacy_model.load_h5_model(path, custom_objects, compile, safe_mode)
-    if not path.endswith(_SUFFIX):
+    is_folder = os.path.isdir(path)
+    if not is_folder and not path.endswith(_SUFFIX):
         raise ValueError(
             f"load_model: File format not supported: {path!r}. Models are read from {_SUFFIX!r} "
             "files."
         )
-    if not os.path.isfile(path):
+    if not is_folder and not os.path.isfile(path):
         raise ValueError(
             f"load_model: File not found: {path!r}. Please ensure the file is an accessible zip "
             "archive."
         )
     weights.require_h5py()
-    with Archive(path) as archive:
+    with Folder(path) if is_folder else Archive(path) as archive:
         size = archive.size(WEIGHTS)
         with allowance.limited_to(_FREE_VARIABLES + _VARIABLES_PER_BYTE * size):
             model = _made(archive, custom_objects, compile, safe_mode)
@@ -149,7 +160,7 @@ def load_model_weights(model: Any, filepath: Any, skip_mismatch: bool = False) -
 
 
 def _made(
-    archive: Archive, custom_objects: dict[str, Any] | None, compile: bool, safe_mode: bool
+    archive: Archive | Folder, custom_objects: dict[str, Any] | None, compile: bool, safe_mode: bool
 ) -> Any:
     """Make the model that the config describes."""
     from lamina.models import Model
@@ -173,7 +184,7 @@ def _made(
     return made
 
 
-def _read_weights(archive: Archive, model: Any, skip_mismatch: bool = False) -> None:
+def _read_weights(archive: Archive | Folder, model: Any, skip_mismatch: bool = False) -> None:
     h5py = weights.require_h5py()
     source, size = archive.weights()
     with source:
@@ -206,5 +217,7 @@ def _drop_single_ids(config: dict[str, Any]) -> None:
             del same[0]["shared_object_id"]
 
 
-def _told(archive: Archive, member: str, problem: object, kind: type[Exception]) -> Exception:
+def _told(
+    archive: Archive | Folder, member: str, problem: object, kind: type[Exception]
+) -> Exception:
     return kind(f"{archive.path!r}: member {member!r}: {problem}")

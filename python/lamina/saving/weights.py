@@ -6,6 +6,7 @@ groups named by attribute. Layers in lists are named by class and number (`layer
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def save_weights(
     model: Any,
     filepath: Any,
     overwrite: bool = True,
-    max_shard_size: Any = None,
+    max_shard_size: float | None = None,
     objects_to_skip: Any = None,
 ) -> None:
     """Write the model's weights, and its optimizer's state if it is compiled.
@@ -44,15 +45,26 @@ def save_weights(
     The file appears complete or not at all: it is written beside its place, flushed to disk, and
     renamed.
 
+    Args:
+        model: the model.
+        filepath: path that ends in `.weights.h5`; with `max_shard_size` in `.weights.json`.
+        overwrite: whether an existing file may be replaced.
+        max_shard_size: greatest size of one file in gigabytes. The weights are spread over
+            several beside a `.weights.json` that tells what is where; None: one file.
+        objects_to_skip: layers to leave out.
+
     Raises:
-        ValueError: for an ending other than `.weights.h5`, an unbuilt model, or when the file
-            exists and `overwrite` is False.
+        ValueError: for another ending, an unbuilt model, or when the file exists and `overwrite`
+            is False.
         ImportError: when h5py is not installed.
     """
     h5py = require_h5py()
-    path = _checked_path(filepath, "save_weights")
-    if max_shard_size is not None:
-        raise ValueError("save_weights: max_shard_size is not available; leave it None.")
+    if max_shard_size is None:
+        path = _checked_path(filepath, "save_weights")
+    else:
+        from lamina.saving.shards import index_path
+
+        path = index_path(os.fspath(filepath))
     if not overwrite and os.path.exists(path):
         raise ValueError(f"save_weights: {path!r} exists. Pass overwrite=True to replace it.")
     if not getattr(model, "built", True):
@@ -60,48 +72,92 @@ def save_weights(
             f"save_weights: model {model.name!r} has no weights yet. Call it on data, or build it "
             "with build(input_shape)."
         )
+    if max_shard_size is not None:
+        from lamina.saving.shards import write_shards
+
+        return write_shards(path, model, max_shard_size, objects_to_skip)
     with replaced(path) as temporary, h5py.File(temporary, "w") as file:
         write_parts(file, model, objects_to_skip)
 
 
 def load_weights(
-    model: Any, filepath: Any, skip_mismatch: bool = False, objects_to_skip: Any = None
+    model: Any,
+    filepath: Any,
+    skip_mismatch: bool = False,
+    objects_to_skip: Any = None,
+    by_name: bool | None = None,
 ) -> None:
-    """Read weights written by `save_weights` or by Keras 3.
+    """Read weights written by `save_weights` or by Keras.
 
     Nothing is changed unless everything fits (or `skip_mismatch` is set). The optimizer's state
     is read when the model's optimizer has the same state.
+
+    Args:
+        model: the model.
+        filepath: path of a `.weights.h5`, `.weights.json`, `.keras` or (older) `.h5` file.
+        skip_mismatch: whether what does not fit is left as it is, with a warning.
+        objects_to_skip: layers to leave as they are; for `.weights.h5` only.
+        by_name: whether layers are found by their names; for older `.h5` files only.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when a layer is missing or a shape differs, and for links out of the file.
         ImportError: when h5py is not installed.
     """
-    from lamina.saving.hdf5 import check_plain
-
-    h5py = require_h5py()
+    require_h5py()
     path = os.fspath(filepath)
+    is_legacy = path.endswith((".h5", ".hdf5")) and not path.endswith(_SUFFIX)
+    is_one_file = path.endswith((_SUFFIX, ".weights.json"))
+    if objects_to_skip is not None and not is_one_file:
+        raise ValueError(f"load_weights: objects_to_skip only supports loading {_SUFFIX!r} files.")
+    if by_name is not None and not is_legacy:
+        raise ValueError(
+            "load_weights: by_name goes with old files, which end in '.h5' or '.hdf5'."
+        )
     if path.endswith(".keras"):
-        if objects_to_skip is not None:
-            raise ValueError(
-                f"load_weights: objects_to_skip only supports loading {_SUFFIX!r} files."
-            )
         from lamina.saving.model import load_model_weights
 
         return load_model_weights(model, path, skip_mismatch)
-    _checked_path(path, "load_weights")
+    if is_legacy:
+        from lamina.saving.legacy_model import load_h5_weights
+
+        return load_h5_weights(model, path, by_name=bool(by_name), skip_mismatch=skip_mismatch)
+    if not path.endswith(".weights.json"):
+        _checked_path(path, "load_weights")
     if not os.path.exists(path):
         raise FileNotFoundError(f"load_weights: there is no file {path!r}.")
+    with opened_weights(path) as file:
+        try:
+            read_parts(file, model, skip_mismatch, objects_to_skip)
+        except (ValueError, OSError, RuntimeError, LookupError) as error:
+            raise ValueError(f"load_weights: {path!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def opened_weights(path: str) -> Iterator[Any]:
+    """Open a weights file, or the files that a `.weights.json` lists, and check what they hold.
+
+    Raises:
+        ValueError: when it is damaged or malicious.
+    """
+    from lamina.saving.hdf5 import check_plain
+
+    if path.endswith(".json"):
+        from lamina.saving.shards import Shards
+
+        with Shards(path) as shards:
+            yield shards
+        return
     try:
-        file = h5py.File(path, "r")
+        file = require_h5py().File(path, "r")
     except OSError as error:
         raise ValueError(f"load_weights: {path!r} is not an HDF5 file ({error}).") from None
     with file:
         try:
             check_plain(file, os.path.getsize(path))
-            read_parts(file, model, skip_mismatch, objects_to_skip)
         except (ValueError, OSError, RuntimeError, LookupError) as error:
             raise ValueError(f"load_weights: {path!r}: {error}") from error
+        yield file
 
 
 def write_parts(file: Any, model: Any, objects_to_skip: Any = None) -> None:
@@ -248,15 +304,28 @@ def _write(file: Any, root_path: str, model: Any, visited: dict[int, Any]) -> No
         group = file.create_group(_join(path, "vars"))
         if isinstance(getattr(part, "name", None), str):
             group.attrs["name"] = part.name
-        if hasattr(part, "save_own_variables"):
-            part.save_own_variables(_Writer(group))
-        else:
-            for index, variable in enumerate(part.variables):
-                _write_array(group, str(index), np.asarray(variable.numpy()))
+        write_part(_Writer(group), part)
 
 
-def _write_array(group: Any, key: str, value: np.ndarray[Any, Any]) -> None:
-    """Store an array; HDF5 knows no bfloat16: as in Keras, opaque bytes and the type's name."""
+def parts_of(model: Any, objects_to_skip: Any = None) -> Iterator[tuple[str, Any]]:
+    """Yield everything with weights in a model, with the name of its group in a file."""
+    return _parts(model, "", {id(one): one for one in objects_to_skip or ()})
+
+
+def write_part(store: Any, part: Any) -> None:
+    """Put the weights of one part, without those of its parts, into a dict-like store."""
+    if hasattr(part, "save_own_variables"):
+        part.save_own_variables(store)
+        return
+    for index, variable in enumerate(part.variables):
+        store[str(index)] = variable
+
+
+def write_array(group: Any, key: str, value: np.ndarray[Any, Any]) -> None:
+    """Store an array in an HDF5 group.
+
+    HDF5 knows no bfloat16: as in Keras, such an array becomes opaque bytes and the type's name.
+    """
     if value.dtype.name in dtypes.DTYPES and value.dtype.kind == "V":
         data = group.create_dataset(key, data=value.view(f"V{value.dtype.itemsize}"))
         data.attrs["dtype"] = value.dtype.name
@@ -264,7 +333,8 @@ def _write_array(group: Any, key: str, value: np.ndarray[Any, Any]) -> None:
         group[key] = value
 
 
-def _read_array(data: Any) -> np.ndarray[Any, Any]:
+def read_array(data: Any) -> np.ndarray[Any, Any]:
+    """Return an HDF5 data set as `write_array` got it."""
     name = dtypes.bits_name(data.dtype, data.attrs.get("dtype"))
     return data[()] if name is None else dtypes.from_bits(np.asarray(data[()]), name)
 
@@ -276,7 +346,7 @@ class _Writer:
         self._group = group
 
     def __setitem__(self, key: str, value: Any) -> None:
-        _write_array(
+        write_array(
             self._group, key, np.asarray(value.numpy() if hasattr(value, "numpy") else value)
         )
 
@@ -290,10 +360,15 @@ class _Store:
 
     def __init__(self, file: Any, inner_path: str) -> None:
         self.path = inner_path
-        self._group = file
-        for name in (*inner_path.split("/"), "vars"):
-            if name and self._group is not None:
-                self._group = self._child(self._group, name)
+        files = file.files_with(inner_path) if hasattr(file, "files_with") else [file]
+        self._groups = [group for one in files if (group := self._found(one)) is not None]
+
+    def _found(self, file: Any) -> Any:
+        group = file
+        for name in (*self.path.split("/"), "vars"):
+            if name and group is not None:
+                group = self._child(group, name)
+        return group
 
     @staticmethod
     def _child(group: Any, name: str) -> Any:
@@ -306,7 +381,7 @@ class _Store:
 
     def keys(self) -> list[str]:
         """Return the names of the arrays."""
-        return [] if self._group is None else list(self._group.keys())
+        return [key for group in self._groups for key in group]
 
     def __len__(self) -> int:
         return len(self.keys())
@@ -316,7 +391,8 @@ class _Store:
 
     def dataset(self, key: str) -> Any:
         """Return the HDF5 data set `key` without reading it."""
-        data = None if self._group is None else self._child(self._group, key)
+        groups = [group for group in self._groups if key in group]
+        data = self._child(groups[0], key) if groups else None
         if data is None or not hasattr(data, "dtype"):
             raise ValueError(f"the file has no array {_join(self.path, 'vars', key)!r}.")
         is_plain = data.dtype.kind in "fiub"
@@ -326,7 +402,7 @@ class _Store:
         return data
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
-        return _read_array(self.dataset(key))
+        return read_array(self.dataset(key))
 
 
 def _prepared(part: Any, store: _Store) -> Callable[[], None]:
@@ -347,7 +423,7 @@ def _prepared(part: Any, store: _Store) -> Callable[[], None]:
                 f"{who}: shapes must match: weight {variable.path!r} has shape "
                 f"{tuple(variable.shape)}, the file has {tuple(data.shape)}."
             )
-        values.append(_read_array(data))
+        values.append(read_array(data))
 
     def load() -> None:
         for variable, value in zip(variables, values, strict=True):
@@ -395,7 +471,7 @@ def require_h5py() -> Any:
 
 
 def _checked_path(filepath: Any, function: str) -> str:
-    path = os.fspath(filepath)
+    path = str(os.fspath(filepath))
     if not path.endswith(_SUFFIX):
         raise ValueError(
             f"{function}: File format not supported: the file name must end in {_SUFFIX!r}. "

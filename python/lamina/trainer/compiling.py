@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamina import structure, tracing
+from lamina.stateless import call_with_values
 from lamina.trainer import arguments
 from lamina.trainer.compile_loss import (
     CompileLoss,
@@ -245,6 +246,41 @@ class CompiledModel(CompileConfiguration):
         for loss in losses:
             total = loss if total is None else total + loss
         return total
+
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        metrics_variables: Any,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tuple[Any, tuple[list[Any], list[Any], list[Any]]]:
+        """Compute the loss as a function of the model's state, which stays as it is.
+
+        Args:
+            trainable_variables, non_trainable_variables, metrics_variables: a value for each of
+                the model's.
+            x, y, y_pred, sample_weight, training: as for `compute_loss`.
+
+        Returns:
+            The loss, and the new values of the three lists.
+        """
+        given = [list(trainable_variables), list(non_trainable_variables), list(metrics_variables)]
+        variables = [
+            *self.trainable_variables,  # type: ignore[attr-defined]
+            *self.non_trainable_variables,  # type: ignore[attr-defined]
+            *self.metrics_variables,
+        ]
+        loss, values = call_with_values(
+            lambda: self.compute_loss(x, y, y_pred, sample_weight, training),
+            variables,
+            [value for group in given for value in group],
+        )
+        first, second = len(given[0]), len(given[0]) + len(given[1])
+        return loss, (values[:first], values[first:second], values[second:])
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

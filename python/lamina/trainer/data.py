@@ -202,7 +202,12 @@ class StreamSource:
         x, y = to_columns(x, "x"), to_columns(y, "y")
         weight = to_columns(weight, "sample_weight")
         if self.class_weight:
-            weight = class_weights(y, self.class_weight, weight)
+            if weight is not None:
+                raise ValueError(
+                    "fit(): give class_weight or sample_weight, not both. Got "
+                    f"class_weight={self.class_weight!r} and batches with a sample_weight."
+                )
+            weight = class_weights(y, self.class_weight)
         row_count("data", x=x, y=y, sample_weight=weight)
         return x, y, weight
 
@@ -229,8 +234,8 @@ def unpack(item: Any) -> Batch:
     return (*item, None, None)[:3]
 
 
-def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
-    """Sample weights from the class of each row, times those given.
+def class_weights(y: Any, weights: Mapping[int, float]) -> np.ndarray:
+    """Sample weights from the class of each row.
 
     Raises:
         ValueError: for several outputs, or labels that are no classes.
@@ -249,8 +254,6 @@ def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = Non
     out = np.ones(len(labels), dtype=config.floatx())
     for label, weight in weights.items():
         out[np.round(labels) == label] = weight
-    if sample_weight is not None:
-        out = out * leaves(sample_weight)[0].reshape(-1)
     return out
 
 
@@ -301,12 +304,16 @@ def source_of(
             )
         if y is None:
             raise ValueError(f"{who}: class_weight needs y.")
-        weight = class_weights(y, class_weight, weight)
+        weight = class_weights(y, class_weight)
     return ArraySource(x, y, weight, 32 if batch_size is None else batch_size, shuffle)
 
 
-def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource, ArraySource]:
+def split_validation(
+    source: ArraySource, fraction: float, class_weighted: bool = False
+) -> tuple[ArraySource, ArraySource]:
     """The last rows, before any shuffling, are kept for validation.
+
+    Weights that came from class_weight are for training: validation does without them.
 
     Raises:
         ValueError: if one of the parts would be empty.
@@ -322,7 +329,10 @@ def split_validation(source: ArraySource, fraction: float) -> tuple[ArraySource,
         parts = _cut((source.x, source.y, source.sample_weight), begin, end)
         return ArraySource(*parts, source.batch_size, shuffle)
 
-    return part(0, at, source.shuffle), part(at, source.rows, False)
+    training, validation = part(0, at, source.shuffle), part(at, source.rows, False)
+    if class_weighted:
+        validation.sample_weight = None
+    return training, validation
 
 
 def shuffle_seed() -> tuple[int, int]:

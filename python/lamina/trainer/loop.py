@@ -117,7 +117,6 @@ class EpochLoop:
         self.total = steps if steps is not None else source.steps
         if isinstance(source, ArraySource) and steps is not None:
             self.total = min(steps, source.steps)
-        self.is_borrowed = isinstance(callbacks, CallbackList)
         self.callbacks: CallbackList = (
             callbacks
             if isinstance(callbacks, CallbackList)
@@ -183,7 +182,8 @@ class EpochLoop:
             self._check_loss(logs)
             if evaluator is not None and validate_now(epoch, validation_freq):
                 val_logs = evaluator.evaluate()
-                logs = {**logs, **{f"val_{name}": value for name, value in val_logs.items()}}
+                logs |= {f"val_{name}": value for name, value in val_logs.items()}
+                logs = dict(sorted(logs.items()))
             callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break

@@ -157,7 +157,9 @@ class Trainer(CompiledModel):
                 raise ValueError(
                     "fit(): validation_split needs arrays; pass validation_data instead."
                 )
-            source, validation = split_validation(source, float(validation_split))
+            source, validation = split_validation(
+                source, float(validation_split), class_weighted=bool(class_weight)
+            )
             if validation_batch_size is not None:
                 validation.batch_size = validation_batch_size
         epochs = config.limited(epochs, config.max_epochs()) or epochs
@@ -223,7 +225,8 @@ class Trainer(CompiledModel):
         """
         if verbose == 0 and type(x) is np.ndarray and callbacks is None and steps is None:
             # The way of a small request: no source, no loop, one dictionary lookup.
-            self._refresh()
+            if self._trainer_revision != revision.attributes:
+                self._refresh()
             run = self._trainer_predict.get((x.shape, x.dtype.char))
             if run is not None and (batch_size is None or batch_size >= x.shape[0]):
                 return run(x)

@@ -86,7 +86,7 @@ class IntegerKernel(KernelLayout):
     def _int4_build(self, kernel_shape: Any, config: QuantizationConfig | None) -> None:
         rows, columns = self._matrix_shape(kernel_shape)
         self.original_kernel_shape = tuple(kernel_shape)
-        self._orig_input_dim, self._orig_output_dim = rows, columns
+        self._orig_output_dim = columns
         self._int4_block_size = self._block_size_for(config)
         self.inputs_quantizer = QuantizationConfig.activation_quantizer_or_default(config, None)
         self._kernel = self._kernel_of_bits("kernel", (rows, (columns + 1) // 2), "int8")

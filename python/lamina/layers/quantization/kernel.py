@@ -47,32 +47,15 @@ class QuantizedKernel(IntegerKernel, Float8Kernel, CalibratedKernel):
 
     def _adapted_kernel(self, kernel: Any) -> Tensor:
         product = self._lora_product()
-        return ops.cast(kernel.value, product.dtype) + product  # type: ignore[no-any-return]
+        return ops.cast(kernel.value, product.dtype) + product
 
-    def enable_lora(
-        self,
-        rank: int,
-        lora_alpha: float | None = None,
-        a_initializer: Any = "he_uniform",
-        b_initializer: Any = "zeros",
-    ) -> None:
-        """Freeze the kernel and train a product of two matrices that is added to it.
-
-        Args:
-            rank: columns of the first and rows of the second matrix.
-            lora_alpha: the product is scaled by `lora_alpha / rank`; the rank when None.
-            a_initializer, b_initializer: first values of the matrices.
-
-        Raises:
-            ValueError: if the layer is not built, adapted already, or constrains its kernel.
-            NotImplementedError: for a layer quantized by GPTQ or AWQ.
-        """
+    def _check_adaptable(self) -> None:
         if self.quantization_mode in ("gptq", "awq"):
             raise NotImplementedError(
                 f"{self.name} ({type(self).__name__}): lora does not work with "
                 f"{self.quantization_mode.upper()}."
             )
-        super().enable_lora(rank, lora_alpha, a_initializer, b_initializer)
+        super()._check_adaptable()
 
     def _lora_kernel_shape(self) -> tuple[int, ...]:
         if self.quantization_mode == "int4":
@@ -157,7 +140,7 @@ class QuantizedKernel(IntegerKernel, Float8Kernel, CalibratedKernel):
     def _int8_kernel(self) -> Tensor:
         """Return the kernel that the eight bits stand for."""
         whole = ops.cast(self._kernel, self.kernel_scale.dtype)
-        return whole / self._scale_in_kernel(self.kernel_scale.value)  # type: ignore[no-any-return]
+        return whole / self._scale_in_kernel(self.kernel_scale.value)
 
     def _loaded(self) -> None:
         """Adaptation begins anew, and data were seen where numbers come from a file."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import ops, serialization, tracing
+from lamina.layers.lora import LowRankAdaptation
 from lamina.layers.quantization.arithmetic import (
     block_count,
     dequantized_blocks,
     group_indices,
     unpacked,
 )
-from lamina.layers.quantization.stored import StoredByMode
 from lamina.quantizers.configuration import QuantizationConfig
 from lamina.quantizers.integer import (
     abs_max_quantize_grouped_with_zero_point,
@@ -20,7 +20,6 @@ from lamina.quantizers.integer import (
 )
 from lamina.quantizers.quantizer import AbsMaxQuantizer
 from lamina.tensor import Tensor
-from lamina.validation import Integer, Real, check_argument
 from lamina.variable import Variable
 
 INT4_RANGE, INT8_RANGE = (-8, 7), (-127, 127)
@@ -34,7 +33,7 @@ def int8_values(values: Any, name: str, axis: int, quantizer: Any) -> dict[str, 
     return {name: whole, f"{name}_scale": ops.reshape(scale, (-1,))}
 
 
-class QuantizedTable(StoredByMode):
+class QuantizedTable(LowRankAdaptation):
     """A layer with a table of vectors that can be quantized and adapted.
 
     int8: embeddings (rows, columns) in int8 and embeddings_scale (rows,); value = embeddings /
@@ -44,6 +43,7 @@ class QuantizedTable(StoredByMode):
     (lora_alpha / lora_rank) * lora_embeddings_a @ lora_embeddings_b.
     """
 
+    _adapted_name = "embeddings"
     _embeddings: Any
     input_dim: int
     output_dim: int
@@ -54,13 +54,7 @@ class QuantizedTable(StoredByMode):
     def _init_quantization(
         self, lora_rank: int | None, lora_alpha: float | None, quantization_config: Any
     ) -> None:
-        owner = type(self).__name__
-        self.lora_rank = check_argument(
-            owner, "lora_rank", lora_rank, Integer(min=1, optional=True)
-        )
-        alpha = check_argument(owner, "lora_alpha", lora_alpha, Real(optional=True))
-        self.lora_alpha = alpha if alpha is not None else self.lora_rank
-        self.lora_enabled = False
+        self._init_lora(lora_rank, lora_alpha)
         if isinstance(quantization_config, dict):
             quantization_config = serialization.deserialize_keras_object(quantization_config)
         self.quantization_config = quantization_config
@@ -83,57 +77,13 @@ class QuantizedTable(StoredByMode):
 
     # Low-rank adaptation
 
-    def enable_lora(
-        self,
-        rank: int,
-        lora_alpha: float | None = None,
-        a_initializer: Any = "he_uniform",
-        b_initializer: Any = "zeros",
-    ) -> None:
-        """Freeze the table and train a product of two matrices that is added to it.
-
-        Args:
-            rank: columns of the first and rows of the second matrix.
-            lora_alpha: the product is scaled by `lora_alpha / rank`; the rank when None.
-            a_initializer, b_initializer: first values of the matrices.
-
-        Raises:
-            ValueError: if the layer is not built, adapted already, or constrains its table.
-        """
-        who = f"{self.name} ({type(self).__name__})"
-        if getattr(self, "embeddings_constraint", None):
-            raise ValueError(
-                f"{who}: Lora is incompatible with embedding constraints: make the layer without "
-                "embeddings_constraint."
-            )
-        if self._embeddings is None:
-            raise ValueError(
-                f"{who}: Cannot enable lora on a layer that isn't yet built. Call it on data or "
-                "use build() first."
-            )
-        if self.lora_enabled:
-            raise ValueError(f"{who}: lora is already enabled.")
-        rank = check_argument("enable_lora", "rank", rank, Integer(min=1))
-        lora_alpha = check_argument("enable_lora", "lora_alpha", lora_alpha, Real(optional=True))
-        with self._open_for_weights():
-            self.lora_embeddings_a = self._matrix("a", (self.input_dim, rank), a_initializer)
-            self.lora_embeddings_b = self._matrix("b", (rank, self.output_dim), b_initializer)
-        self._embeddings.trainable = False
-        self.lora_enabled = True
-        self.lora_rank = rank
-        self.lora_alpha = rank if lora_alpha is None else lora_alpha
-
-    def _matrix(self, which: str, shape: tuple[int, int], initializer: Any) -> Variable:
-        return self.add_weight(
-            name=f"lora_embeddings_{which}",
-            shape=shape,
-            initializer=initializer,
-            regularizer=getattr(self, "embeddings_regularizer", None),
-        )
+    def _add_matrices(self, rank: int, a_initializer: Any, b_initializer: Any) -> None:
+        self.lora_embeddings_a = self._matrix("a", (self.input_dim, rank), a_initializer)
+        self.lora_embeddings_b = self._matrix("b", (rank, self.output_dim), b_initializer)
 
     def _lora_product(self) -> Tensor:
         product = ops.matmul(self.lora_embeddings_a, self.lora_embeddings_b)
-        return product * (self.lora_alpha / self.lora_rank)  # type: ignore[no-any-return]
+        return product * (self.lora_alpha / self.lora_rank)
 
     def _adapted_rows(self, rows: Tensor, ids: Tensor) -> Tensor:
         """Add to the rows that were looked up what adaptation adds to them."""
@@ -141,7 +91,7 @@ class QuantizedTable(StoredByMode):
             return rows
         low = tracing.apply("embedding", self.lora_embeddings_a.value, ids)
         added = ops.matmul(low, self.lora_embeddings_b) * (self.lora_alpha / self.lora_rank)
-        return ops.cast(rows, added.dtype) + added  # type: ignore[no-any-return]
+        return ops.cast(rows, added.dtype) + added
 
     # Quantizing
 
@@ -258,7 +208,7 @@ class QuantizedTable(StoredByMode):
     def _looked_up_scale(self, ids: Any) -> Tensor:
         """Return the scales of the rows, (..., blocks) or (..., 1)."""
         table = ops.reshape(self.embeddings_scale.value, (self.input_dim, -1))
-        return tracing.apply("embedding", table, ids)  # type: ignore[no-any-return]
+        return tracing.apply("embedding", table, ids)
 
     def _int8_call(self, inputs: Any, training: bool | None = None) -> Any:
         del training
@@ -285,10 +235,10 @@ class QuantizedTable(StoredByMode):
         """Return the table that the bits stand for."""
         scale = self.embeddings_scale.value
         if self.quantization_mode == "int8":
-            return ops.cast(self._embeddings, scale.dtype) / ops.expand_dims(scale, -1)  # type: ignore[no-any-return]
+            return ops.cast(self._embeddings, scale.dtype) / ops.expand_dims(scale, -1)
         whole = unpacked(self._embeddings.value, self.output_dim, -1, scale.dtype)
         if not self._has_blocks:
-            return whole / ops.expand_dims(scale, -1)  # type: ignore[no-any-return]
+            return whole / ops.expand_dims(scale, -1)
         return dequantized_blocks(whole, scale, self.embeddings_zero.value, self.g_idx, axis=-1)
 
     # Files

@@ -18,8 +18,8 @@ def check_positional(args: tuple[Any, ...], owner: str) -> None:
         for leaf in structure.iterate(argument):
             if leaf is not None and not hasattr(leaf, "dtype"):
                 raise ValueError(
-                    f"{owner}: Only input tensors may be passed as unnamed arguments; write the name "
-                    f"before anything else. Got {leaf!r} (of type {type(leaf).__name__})."
+                    f"{owner}: Only input tensors may be passed as unnamed arguments; other values "
+                    f"need a name. Got {leaf!r} (of type {type(leaf).__name__})."
                 )
 
 
@@ -57,12 +57,8 @@ def weight_arguments(args: tuple[Any, ...], shape: Any, initializer: Any, dtype:
 class CallContextArguments:
     """Arguments of a call that reach the layers called inside it, as `training` does."""
 
-    _context_arguments: tuple[str, ...] = ()
+    _call_context_args = frozenset(("training",))
     _called = False
-
-    @property
-    def _call_context_args(self) -> set[str]:
-        return {"training", *self._context_arguments}
 
     def _register_call_context_args(self, *names: str) -> None:
         """Let calls of the layer take these keyword arguments, and hand them on inside.
@@ -78,13 +74,12 @@ class CallContextArguments:
                 "Cannot add call-context args after the layer has been called. Register them in "
                 f"the constructor of {type(self).__name__}."
             )
-        known = self._context_arguments
-        self._context_arguments = (*known, *(n for n in names if n not in (*known, "training")))
+        self._call_context_args |= set(names)
 
     def _resolve_context_arguments(self, call: CallSignature, kwargs: dict[str, Any]) -> None:
         outer = context.arguments or {}
         arguments = dict(outer)
-        for name in self._context_arguments:
+        for name in sorted(self._call_context_args - {"training"}):
             value = kwargs.pop(name, None)
             value = outer.get(name) if value is None else value
             if value is None:

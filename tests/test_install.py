@@ -96,7 +96,7 @@ print(sorted(new - set(sys.stdlib_module_names) - {"lamina", "numpy"}))
 
 
 def test_importing_is_quick() -> None:
-    """Under 100 ms beyond NumPy's own import; CPU time, for other load delays."""
+    """Nothing large is imported: CPU time beyond NumPy's own import, with a wide margin."""
     code = """
 import time
 import numpy
@@ -105,4 +105,4 @@ import lamina
 print(time.process_time() - start)
 """
     best = min(float(_run(sys.executable, "-c", code)) for _ in range(3))
-    assert best < 0.1
+    assert best < 0.5

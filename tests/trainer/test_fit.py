@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -256,3 +257,26 @@ def test_class_weights_beside_the_weights_of_batches_are_refused() -> None:
     model = small(loss="binary_crossentropy")
     with pytest.raises(ValueError, match="not both"):
         model.fit(iter(batches), class_weight={0: 1.0, 1: 2.0}, verbose=0)
+
+
+def test_a_generator_of_validation_data_gives_the_same_batches_every_epoch() -> None:
+    drawn = []
+
+    def batches() -> Any:
+        for i in itertools.count(1):
+            drawn.append(i)
+            yield np.full((4, 2), i, "float32"), np.zeros((4, 1), "float32")
+
+    model = lamina.Sequential(
+        [
+            lamina.Input((2,)),
+            lamina.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+        ]
+    )
+    model.compile(lamina.optimizers.SGD(0.0), "mse")
+    history = model.fit(
+        np.ones((8, 2)), np.ones((8, 1)), epochs=3, verbose=0,
+        validation_data=batches(), validation_steps=2,
+    ).history  # fmt: skip
+    assert history["val_loss"] == [10.0, 10.0, 10.0]  # as real Keras 3.15.1 has it
+    assert drawn == [1, 2]

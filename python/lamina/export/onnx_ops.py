@@ -130,6 +130,24 @@ def _variance(w: OnnxWriter, n: RecordedNode) -> str:
     return _reduced(w, "ReduceMean", square, axes, bool(n.attrs.get("keepdims", False)))
 
 
+def _moments(w: OnnxWriter, n: RecordedNode) -> list[str]:
+    x, axes = w.name(n.inputs[0]), list(range(len(w.spec(n.inputs[0]).shape) - 1))
+    away = w.add("Sub", [x, _reduced(w, "ReduceMean", x, axes, True)])
+    square = w.add("Mul", [away, away])
+    return [_reduced(w, "ReduceMean", part, axes, False) for part in (x, square)]
+
+
+def _layer_norm(w: OnnxWriter, x: str, dtype: str, n: RecordedNode) -> str:
+    away = w.add("Sub", [x, _reduced(w, "ReduceMean", x, [-1], True)])
+    variance = _reduced(w, "ReduceMean", w.add("Mul", [away, away]), [-1], True)
+    epsilon = w.scalar(float(n.attrs.get("epsilon", 0.0)), dtype)
+    y: str = w.add("Div", [away, w.add("Sqrt", [w.add("Add", [variance, epsilon])])])
+    if len(n.inputs) == 3:
+        gamma, beta = map(w.name, n.inputs[1:])
+        y = w.add("Add", [w.add("Mul", [y, gamma]), beta])
+    return y
+
+
 def _arg(op: str) -> Translator:
     def translate(w: OnnxWriter, n: RecordedNode) -> str:
         x, axis = w.name(n.inputs[0]), n.attrs.get("axis")
@@ -348,7 +366,9 @@ OPS: dict[str, Translator] = {
     "mod": _mod,
     "cast": _cast,
     "sum": _reduction("ReduceSum"),
+    "layer_norm": _built(_layer_norm),
     "mean": _reduction("ReduceMean"),
+    "moments": _moments,
     "max": _reduction("ReduceMax"),
     "min": _reduction("ReduceMin"),
     "prod": _reduction("ReduceProd"),

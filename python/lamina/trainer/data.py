@@ -175,6 +175,10 @@ class StreamSource:
             yield self.prepared(item)
             taken += 1
 
+    def first_batches(self, count: int) -> StreamSource:
+        """A source of the next `count` batches, which it yields in every epoch anew."""
+        return StreamSource(list(itertools.islice(self._iterate(), count)))
+
     def first(self) -> Batch:
         """The first batch, which the next epoch will yield again."""
         iterator = self._iterate()

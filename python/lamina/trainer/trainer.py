@@ -152,6 +152,9 @@ class Trainer(CompiledModel):
             validation = self._validation_source(
                 validation_data, validation_batch_size or batch_size
             )
+            if validation_steps is not None and hasattr(validation_data, "__next__"):
+                validation = validation.first_batches(validation_steps)
+                validation_steps = None
         elif validation_split:
             if not isinstance(source, ArraySource):
                 raise ValueError(

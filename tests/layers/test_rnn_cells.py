@@ -60,7 +60,7 @@ def test_states_are_nested_as_the_cells_are() -> None:
     with pytest.raises(ValueError):  # 4 features do not add to 3
         layer(sequences(2, 5, 3))
     layer = layers.RNN([SumCell(), layers.LSTMCell(4)], return_state=True)
-    output, total, (hidden, carry) = layer(sequences(2, 5, 3))
+    output, (total,), (hidden, carry) = layer(sequences(2, 5, 3))
     np.testing.assert_allclose(np.asarray(total), 1 + sequences(2, 5, 3).sum(axis=1), rtol=1e-5)
     np.testing.assert_array_equal(np.asarray(output), np.asarray(hidden))
     assert carry.shape == (2, 4)

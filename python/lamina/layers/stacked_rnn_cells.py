@@ -72,12 +72,11 @@ class StackedRNNCells(Layer):
         return cell_output_size(self.cells[-1])
 
     def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
-        """Return the first states of every cell."""
-        states: list[Any] = []
-        for cell in self.cells:
-            first = first_states(cell, batch_size, self.compute_dtype)  # type: ignore[arg-type]
-            states.append(first[0] if isinstance(cell.state_size, int) else first)
-        return states
+        """Return the first states of every cell: a list of lists."""
+        return [
+            list(first_states(cell, batch_size, self.compute_dtype))  # type: ignore[arg-type]
+            for cell in self.cells
+        ]
 
     def build(self, input_shape: Any) -> None:
         for cell in self.cells:
@@ -88,11 +87,9 @@ class StackedRNNCells(Layer):
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         new_states: list[Any] = []
         for cell, state in zip(self.cells, states, strict=True):
-            several = structure.is_nested(state)
-            inputs, state = call_cell(cell, inputs, list(state) if several else [state], training)
-            if not several and structure.is_nested(state) and len(state) == 1:
-                state = state[0]
-            new_states.append(state)
+            given = list(state) if structure.is_nested(state) else [state]
+            inputs, state = call_cell(cell, inputs, given, training)
+            new_states.append(list(state) if structure.is_nested(state) else [state])
         return inputs, new_states
 
     def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:

@@ -1,6 +1,6 @@
 // Convolution as a matrix product: for a block of output pixels the inputs under the kernel are
 // laid out as the rows of a small matrix that stays in cache, and the product's epilogue adds bias
-// and activation.
+// and activation. Where Winograd's way is faster (winograd.h), the ops take that instead.
 #include "kernels/conv.h"
 
 #include <algorithm>
@@ -24,18 +24,6 @@ Dim weight_slices(const ConvShape& s) {
   if (s.pointwise() || s.pixels() == 0 || (s.weights() > kSliceElements && !s.thin())) return 1;
   const Dim most = std::clamp<Dim>(8 * kSliceElements / std::max<Dim>(1, s.weights()), 1, 64);
   return ceil_div(s.pixels(), conv_part(s.pixels(), s.multiply_adds(), most));
-}
-
-// dw = the slices, n elements each, added in order.
-template <class T>
-void sum_slices(Dim slices, Dim n, const T* values, T* dw) {
-  parallel_for(n, 16384, [&](Dim begin, Dim end) {
-    std::copy(values + begin, values + end, dw + begin);
-    for (Dim p = 1; p < slices; ++p)
-      apply<T>(
-          dw + begin, end - begin, [](Vec<T> a, Vec<T> b) { return a + b; }, dw + begin,
-          values + p * n + begin);
-  });
 }
 
 // Weight gradient of pixels [begin, end).
@@ -90,17 +78,6 @@ bool turns_weights(const ConvShape& s) {
   return s.unit_stride() && s.group_in() >= kFewChannels && !s.pointwise();
 }
 bool by_planes(const ConvShape& s) { return s.groups == 1 && s.in_c < kFewChannels; }
-
-// The convolution that takes dy to dx when the stride is 1: kernel turned by 180 degrees, input
-// and output channels of each group exchanged.
-ConvShape transposed(const ConvShape& s) {
-  ConvShape t = s;
-  std::swap(t.in, t.out);
-  std::swap(t.in_c, t.out_c);
-  for (int axis = 0; axis < 3; ++axis)
-    t.pad[axis] = (s.kernel[axis] - 1) * s.dilation[axis] - s.pad[axis];
-  return t;
-}
 
 template <class T>
 void turn_weights(const ConvShape& s, const T* w, T* turned) {
@@ -189,9 +166,29 @@ void input_grad_by_planes(const ConvShape& s, const T* dy, const T* w, T* dx) {
 
 }  // namespace
 
+ConvShape transposed(const ConvShape& s) {
+  ConvShape t = s;
+  std::swap(t.in, t.out);
+  std::swap(t.in_c, t.out_c);
+  for (int axis = 0; axis < 3; ++axis)
+    t.pad[axis] = (s.kernel[axis] - 1) * s.dilation[axis] - s.pad[axis];
+  return t;
+}
+
 Dim conv_part(Dim pixels, double work, Dim most_parts) {
   const Dim parts = std::clamp<Dim>(static_cast<Dim>(work / kPartWork), 1, most_parts);
   return std::max<Dim>(1, ceil_div(pixels, parts));
+}
+
+template <class T>
+void sum_slices(Dim slices, Dim n, const T* values, T* dw) {
+  parallel_for(n, 16384, [&](Dim begin, Dim end) {
+    std::copy(values + begin, values + end, dw + begin);
+    for (Dim p = 1; p < slices; ++p)
+      apply<T>(
+          dw + begin, end - begin, [](Vec<T> a, Vec<T> b) { return a + b; }, dw + begin,
+          values + p * n + begin);
+  });
 }
 
 template <class T>
@@ -253,7 +250,8 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scr
 #define LAMINA_INSTANTIATE(T)                                                          \
   template void conv<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&); \
   template void conv_input_grad<T>(const ConvShape&, const T*, const T*, T*, T*);      \
-  template void conv_weight_grad<T>(const ConvShape&, const T*, const T*, T*, T*);
+  template void conv_weight_grad<T>(const ConvShape&, const T*, const T*, T*, T*);     \
+  template void sum_slices<T>(Dim, Dim, const T*, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)
 #undef LAMINA_INSTANTIATE

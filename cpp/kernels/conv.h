@@ -54,6 +54,10 @@ inline OutputRow row_at(const ConvShape::Axes& out, Dim p, Dim end) {
           end - p < out[2] - column ? end - p : out[2] - column};
 }
 
+// The convolution that takes dy to dx when the stride is 1: kernel turned by 180 degrees, input
+// and output channels of each group exchanged.
+ConvShape transposed(const ConvShape& s);
+
 template <class T>
 void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e);
 
@@ -74,6 +78,10 @@ template <class T>
 void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx);
 template <class T>  // of output pixels [begin, end)
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw);
+
+// dw = the slices, n elements each, added in order.
+template <class T>
+void sum_slices(Dim slices, Dim n, const T* values, T* dw);
 
 // A fixed partition of `pixels` for `work` multiply-adds in all: pixels per part.
 Dim conv_part(Dim pixels, double work, Dim most_parts = 64);

@@ -3,6 +3,7 @@
 // each (depthwise convolution) are groups = channels.
 #include "kernels/conv.h"
 
+#include "kernels/winograd.h"
 #include "ops/window.h"
 
 namespace lamina {
@@ -89,7 +90,7 @@ void require_output(const Shape& dy, const Shape& expected) {
 // The attributes that the three ops share.
 Attrs geometry(const Attrs& attrs) {
   Attrs kept;
-  for (const char* name : {"strides", "dilations", "padding", "pads", "groups"})
+  for (const char* name : {"strides", "dilations", "padding", "pads", "groups", "winograd"})
     if (const auto it = attrs.find(name); it != attrs.end()) kept.insert(*it);
   return kept;
 }
@@ -99,7 +100,19 @@ Attrs geometry(const Attrs& attrs, const char* shape_name, const Shape& shape) {
   return kept;
 }
 
-// ---- conv(x, w, optional bias; strides, dilations, padding or pads, groups, activation)
+// Whether Winograd's way may be taken: by default wherever it is faster.
+bool winograd_allowed(const BindArgs& a) {
+  return a.in[0].dtype == DType::f32 && attr_bool(a.attrs, "winograd", true);
+}
+
+std::size_t bytes_of(Dim elements, DType dtype) {
+  return static_cast<std::size_t>(elements) * item_size(dtype);
+}
+
+float* scratch_of(const Run& r) { return reinterpret_cast<float*>(r.scratch); }
+
+// ---- conv(x, w, optional bias; strides, dilations, padding or pads, groups, winograd,
+// activation)
 
 std::vector<Spec> infer_conv(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);
@@ -121,6 +134,14 @@ Bound bind_conv(const BindArgs& a) {
   const bool has_bias = a.in.size() == 3;
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
+  if (winograd_allowed(a) && winograd::pays(s)) {
+    bound.scratch_bytes = bytes_of(winograd::conv_scratch(s), DType::f32);
+    bound.run = [=](const Run& r) {
+      winograd::conv(s, r.in<float>(0), r.in<float>(1), winograd::Weights::forward, r.out<float>(0),
+                     {has_bias ? r.in<float>(2) : nullptr, activation}, scratch_of(r));
+    };
+    return bound;
+  }
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
@@ -169,8 +190,15 @@ Bound bind_input_grad(const BindArgs& a) {
   const ConvShape s = conv_shape(a.out[0].shape, a.in[1].shape, a.attrs);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
-  bound.scratch_bytes =
-      static_cast<std::size_t>(conv_input_grad_scratch(s)) * item_size(a.in[0].dtype);
+  if (const ConvShape t = transposed(s); winograd_allowed(a) && winograd::pays(t)) {
+    bound.scratch_bytes = bytes_of(winograd::conv_scratch(t), DType::f32);
+    bound.run = [=](const Run& r) {
+      winograd::conv(t, r.in<float>(0), r.in<float>(1), winograd::Weights::turned, r.out<float>(0),
+                     {}, scratch_of(r));
+    };
+    return bound;
+  }
+  bound.scratch_bytes = bytes_of(conv_input_grad_scratch(s), a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
@@ -201,8 +229,14 @@ Bound bind_weight_grad(const BindArgs& a) {
   const ConvShape s = conv_shape(a.in[0].shape, a.out[0].shape, a.attrs);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
-  bound.scratch_bytes =
-      static_cast<std::size_t>(conv_weight_grad_scratch(s)) * item_size(a.in[0].dtype);
+  if (winograd_allowed(a) && winograd::pays(s)) {
+    bound.scratch_bytes = bytes_of(winograd::weight_grad_scratch(s), DType::f32);
+    bound.run = [=](const Run& r) {
+      winograd::weight_grad(s, r.in<float>(0), r.in<float>(1), r.out<float>(0), scratch_of(r));
+    };
+    return bound;
+  }
+  bound.scratch_bytes = bytes_of(conv_weight_grad_scratch(s), a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {

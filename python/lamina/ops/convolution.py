@@ -35,6 +35,7 @@ def convolve(
         dilations=list(dilations),
         groups=groups,
         **_padding_attrs(padding),
+        **_way_attrs(),
     )
     return outputs
 
@@ -93,6 +94,7 @@ def convolve_transposed(
         strides=list(strides),
         dilations=list(dilations),
         pads=pads,
+        **_way_attrs(),
     )
     return outputs
 
@@ -112,6 +114,10 @@ def _padding_attrs(padding: str | Sequence[Sequence[int]]) -> dict[str, Any]:
     if isinstance(padding, str):
         return {"padding": padding}
     return {"pads": [int(cells) for pair in padding for cells in pair]}
+
+
+def _way_attrs() -> dict[str, Any]:
+    return {} if config.is_winograd_enabled() else {"winograd": False}
 
 
 # ---- Arguments of the public functions

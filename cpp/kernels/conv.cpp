@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "base/parallel.h"
+#include "kernels/direct.h"
 #include "kernels/patches.h"
+#include "kernels/slices.h"
 
 namespace lamina {
 namespace {
@@ -196,6 +198,7 @@ void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e
   if (s.pointwise())
     return gemm<T>(s.pixels(), s.out_c, s.in_c, x, s.in_c, 1, w, s.out_c, 1, y, s.out_c, e);
   if (s.thin()) return depthwise(s, x, w, y, e);
+  if (direct::suits(s)) return direct::conv(s, x, w, y, e);
   const Dim depth = s.depth(), columns = s.group_out();
   parallel_for(s.pixels(), conv_part(s.pixels(), s.multiply_adds()), [&](Dim begin, Dim end) {
     patches::over_blocks(s, x, begin, end, [&](const T* block, Dim g, Dim p, Dim last) {
@@ -224,6 +227,7 @@ void conv_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, T* scra
 }
 
 Dim conv_weight_grad_scratch(const ConvShape& s) {
+  if (direct::suits(s)) return direct::weight_grad_scratch(s);
   const Dim slices = weight_slices(s);
   return slices > 1 ? slices * s.weights() : 0;
 }
@@ -233,6 +237,7 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scr
   if (s.pixels() == 0) return std::fill(dw, dw + s.weights(), T{0}), void();
   if (s.pointwise())
     return gemm<T>(s.in_c, s.out_c, s.pixels(), x, 1, s.in_c, dy, s.out_c, 1, dw, s.out_c, {});
+  if (direct::suits(s)) return direct::weight_grad(s, x, dy, dw, scratch);
   if (s.weights() > kSliceElements && !s.thin()) return weight_grad_by_position(s, x, dy, dw);
   const Dim slices = weight_slices(s), part = ceil_div(s.pixels(), slices);
   T* const into = slices == 1 ? dw : scratch;

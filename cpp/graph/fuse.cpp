@@ -2,6 +2,7 @@
 // reverse pass, so a rule fires only where no gradient needs the value between.
 #include <algorithm>
 
+#include "graph/fuse_pool.h"
 #include "ops/op.h"
 
 namespace lamina {
@@ -119,6 +120,9 @@ class Fuser {
 
 }  // namespace
 
-void fuse(Graph& graph) { Fuser(graph).run(); }
+void fuse(Graph& graph) {
+  Fuser(graph).run();
+  fuse_pooling(graph);
+}
 
 }  // namespace lamina

@@ -1,7 +1,7 @@
 // Convolution over channels-last data with one to three spatial axes, and its gradients as ops of
 // their own. The input gradient is also the transposed convolution; filters that see one channel
 // each (depthwise convolution) are groups = channels.
-#include "kernels/conv.h"
+#include "ops/conv.h"
 
 #include "kernels/winograd.h"
 #include "ops/window.h"
@@ -9,17 +9,37 @@
 namespace lamina {
 namespace {
 
+Window conv_window(const Shape& w, const Attrs& attrs) {
+  return read_window(attrs, {w.begin(), w.end() - 2});
+}
+
+// Sizes of the last three spatial axes, 1 (or `missing`) for those that are not there.
+ConvShape::Axes last_axes(const Shape& sizes, Dim missing = 1) {
+  ConvShape::Axes axes{missing, missing, missing};
+  std::copy(sizes.begin(), sizes.end(), axes.end() - static_cast<std::ptrdiff_t>(sizes.size()));
+  return axes;
+}
+
+// Both operands have the rank of the data.
+void require_conv_operands(const InferArgs& a, const char* first, const char* second) {
+  require_floating(a[0], first);
+  for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
+  const std::size_t rank = a[0].shape.size();
+  if (rank < 3 || rank > 5)
+    shape_error(std::string(first) +
+                " must have a batch axis, one to three spatial axes and channels, got shape " +
+                to_string(a[0].shape));
+  require_rank(a[1], rank, second);
+}
+
+}  // namespace
+
 Activation conv_activation(const Attrs& attrs) {
   const std::string name = attr_str(attrs, "activation", "linear");
   if (const auto activation = activation_named(name)) return *activation;
   throw Error("activation '" + name + "' is not one of linear, relu, sigmoid, tanh");
 }
 
-Window conv_window(const Shape& w, const Attrs& attrs) {
-  return read_window(attrs, {w.begin(), w.end() - 2});
-}
-
-// The output shape for x and w, either of which may have unknown sizes; throws what does not fit.
 Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs) {
   const std::int64_t groups = attr_int(attrs, "groups", 1);
   const Dim channels = w[w.size() - 2], filters = w.back();
@@ -36,13 +56,6 @@ Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs) {
   y.insert(y.begin(), x[0]);
   y.push_back(filters);
   return y;
-}
-
-// Sizes of the last three spatial axes, 1 (or `missing`) for those that are not there.
-ConvShape::Axes last_axes(const Shape& sizes, Dim missing = 1) {
-  ConvShape::Axes axes{missing, missing, missing};
-  std::copy(sizes.begin(), sizes.end(), axes.end() - static_cast<std::ptrdiff_t>(sizes.size()));
-  return axes;
 }
 
 ConvShape conv_shape(const Shape& x, const Shape& w, const Attrs& attrs) {
@@ -68,17 +81,21 @@ Shape attr_shape(const Attrs& attrs, std::string_view name, std::size_t rank) {
   return shape;
 }
 
-// Both operands have the rank of the data.
-void require_conv_operands(const InferArgs& a, const char* first, const char* second) {
-  require_floating(a[0], first);
-  for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
-  const std::size_t rank = a[0].shape.size();
-  if (rank < 3 || rank > 5)
-    shape_error(std::string(first) +
-                " must have a batch axis, one to three spatial axes and channels, got shape " +
-                to_string(a[0].shape));
-  require_rank(a[1], rank, second);
+Spec conv_spec(const InferArgs& a) {
+  if (a.in.size() != 3) require_count(a, 2);
+  require_conv_operands(a, "x", "kernel");
+  const Dim filters = a[1].shape.back();
+  if (a.in.size() == 3) {
+    require_rank(a[2], 1, "bias");
+    if (dim_merge(a[2].shape[0], filters) == -2)
+      shape_error("the bias has size " + std::to_string(a[2].shape[0]) + ", the kernel " +
+                  std::to_string(filters) + " filters");
+  }
+  conv_activation(a.attrs);
+  return {a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)};
 }
+
+namespace {
 
 void require_output(const Shape& dy, const Shape& expected) {
   for (std::size_t i = 0; i < expected.size(); ++i)
@@ -114,19 +131,7 @@ float* scratch_of(const Run& r) { return reinterpret_cast<float*>(r.scratch); }
 // ---- conv(x, w, optional bias; strides, dilations, padding or pads, groups, winograd,
 // activation)
 
-std::vector<Spec> infer_conv(const InferArgs& a) {
-  if (a.in.size() != 3) require_count(a, 2);
-  require_conv_operands(a, "x", "kernel");
-  const Dim filters = a[1].shape.back();
-  if (a.in.size() == 3) {
-    require_rank(a[2], 1, "bias");
-    if (dim_merge(a[2].shape[0], filters) == -2)
-      shape_error("the bias has size " + std::to_string(a[2].shape[0]) + ", the kernel " +
-                  std::to_string(filters) + " filters");
-  }
-  conv_activation(a.attrs);
-  return {{a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)}};
-}
+std::vector<Spec> infer_conv(const InferArgs& a) { return {conv_spec(a)}; }
 
 Bound bind_conv(const BindArgs& a) {
   const ConvShape s = conv_shape(a.in[0].shape, a.in[1].shape, a.attrs);

@@ -1,11 +1,9 @@
 // Maximum and average pooling of channels-last data with one to three spatial axes, over windows
 // that slide (pool_size, strides, padding) or over equal parts (output_size: adaptive pooling).
 // Pooling over everything is a reduction.
-#include "kernels/pool.h"
+#include "ops/pool.h"
 
 #include <limits>
-
-#include "ops/op.h"
 
 namespace lamina {
 namespace {
@@ -76,6 +74,8 @@ std::string by(const Shape& sizes) {
   return text;
 }
 
+}  // namespace
+
 Shape pool_output(const Shape& x, const Attrs& attrs) {
   const std::size_t rank = spatial_rank(x);
   const Pooling pooling = read_pooling(attrs, rank);
@@ -97,6 +97,8 @@ PoolShape pool_shape(const Shape& x, const Attrs& attrs) {
   for (std::size_t i = 0; i < rank; ++i) s.axes[3 - rank + i] = pooling.windows(i, x[i + 1]);
   return s;
 }
+
+namespace {
 
 Spec pooled(const InferArgs& a) {
   require_count(a, 1);

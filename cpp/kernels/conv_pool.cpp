@@ -1,0 +1,312 @@
+#include "kernels/conv_pool.h"
+
+#include <algorithm>
+
+#include "base/parallel.h"
+#include "kernels/patches.h"
+#include "kernels/slices.h"
+
+namespace lamina {
+namespace {
+
+using namespace pool_detail;
+using direct::Bands;
+using patches::ceil_div;
+
+constexpr int kMapSlot = 3;                   // workspace slot of a band of the map
+constexpr Dim kBandBytes = 24 * 1024;         // of L1
+constexpr Dim kLargestMapBytes = 512 * 1024;  // of L2, where windows overlap
+constexpr double kPartWork = 3e5;             // multiply-adds worth handing to another thread
+constexpr Dim kMostSlices = 64;
+
+// ---- Windows of one row of the pooled map
+
+template <class T>
+struct ByteLanes {
+  typedef std::uint8_t Bytes __attribute__((vector_size(kLanes<T>)));
+
+  static LAMINA_INLINE std::size_t bytes(Dim left) {
+    return left >= kLanes<T> ? sizeof(Bytes) : static_cast<std::size_t>(left);
+  }
+  static LAMINA_INLINE Mask<T> load(const std::uint8_t* p, Dim left) {
+    Bytes v{};
+    std::memcpy(&v, p, bytes(left));
+    return __builtin_convertvector(v, Mask<T>);
+  }
+  static LAMINA_INLINE void store(std::uint8_t* p, Mask<T> numbers, Dim left) {
+    const Bytes v = __builtin_convertvector(numbers, Bytes);
+    std::memcpy(p, &v, bytes(left));
+  }
+};
+
+// The extent of a window: known sizes let its loops be unrolled.
+struct AnyWindow {
+  Dim height, width;
+};
+struct TwoByTwo {
+  static constexpr Dim height = 2, width = 2;
+};
+
+template <class Window, class Body>
+LAMINA_INLINE void over_cells(const Window& window, const Body& body) {
+  std::int32_t number = 0;
+  for (Dim i = 0; i < window.height; ++i)
+    for (Dim j = 0; j < window.width; ++j) body(i, j, number++);
+}
+
+// The largest cell of each channel, the first of equals, NaN above all: as max_pool has it.
+template <class T, bool kWhere, class Strip, class Window>
+LAMINA_INLINE void pool_window(const Strip& strip, const Window& window, const T* corner, Dim row,
+                               Dim cell, T* y, std::uint8_t* where) {
+  Vec<T> best[Strip::kCount];
+  Mask<T> winner[Strip::kCount];
+  over_cells(window, [&](Dim i, Dim j, std::int32_t number) {
+    for (int v = 0; v < Strip::kCount; ++v) {
+      const Vec<T> value = strip.load(corner + i * row + j * cell, v);
+      if (number == 0) {
+        best[v] = value;
+        winner[v] = Mask<T>{};
+        continue;
+      }
+      const Mask<T> better = ~(value <= best[v]) & (best[v] == best[v]);
+      best[v] = better ? value : best[v];
+      if constexpr (kWhere) winner[v] = better ? Mask<T>{} + number : winner[v];
+    }
+  });
+  for (int v = 0; v < Strip::kCount; ++v) {
+    strip.store(y, v, best[v]);
+    if constexpr (kWhere) ByteLanes<T>::store(where + v * kLanes<T>, winner[v], strip.left(v));
+  }
+}
+
+// Calls body(window, first row, first column, output column) for the windows of pooled row `row`.
+template <class Body>
+LAMINA_INLINE void over_row(const PoolShape& pool, Dim row, const Body& body) {
+  const PoolAxis &down = pool.axes[1], &across = pool.axes[2];
+  const auto at = static_cast<std::size_t>(row);
+  const Dim top = down.begin[at], height = down.end[at] - top, columns = across.outputs();
+  for (Dim column = 0; column < columns; ++column) {
+    const auto c = static_cast<std::size_t>(column);
+    const Dim left = across.begin[c], width = across.end[c] - left;
+    if (height == 2 && width == 2)
+      body(TwoByTwo{}, top, left, column);
+    else
+      body(AnyWindow{height, width}, top, left, column);
+  }
+}
+
+template <class T>
+constexpr auto last_channels = [](int channels) { return LastChannels<T>{channels}; };
+
+// Pooled rows [begin, end) of an example, from map rows `first` on.
+template <class T, bool kWhere>
+void pool_rows(const ConvPoolShape& s, const T* map, Dim first, Dim begin, Dim end, T* y,
+               std::uint8_t* where) {
+  const Dim cell = s.conv.out_c, line = s.conv.out[2] * cell;
+  const Dim pooled_line = s.pool.axes[2].outputs() * cell;
+  for (Dim row = begin; row < end; ++row)
+    over_channels<T>(cell, last_channels<T>, [&](auto strip, Dim c) {
+      const Dim at = (row - begin) * pooled_line + c;
+      over_row(s.pool, row, [&](const auto& window, Dim top, Dim left, Dim column) {
+        pool_window<T, kWhere>(strip, window, map + (top - first) * line + left * cell + c, line,
+                               cell, y + at + column * cell,
+                               kWhere ? where + at + column * cell : nullptr);
+      });
+    });
+}
+
+// ---- The way back
+
+// Whether every cell lies in exactly one window.
+bool tiles(const PoolAxis& axis) {
+  Dim next = 0;
+  for (std::size_t i = 0; i < axis.begin.size(); ++i) {
+    if (axis.begin[i] != next) return false;
+    next = axis.end[i];
+  }
+  return next == axis.size;
+}
+
+template <class T>
+struct PooledGradient {
+  const T *dy, *relu_y;
+  const std::uint8_t* where;
+
+  template <class Strip>
+  LAMINA_INLINE Vec<T> load(const Strip& strip, Dim at, int v) const {
+    const Vec<T> d = strip.load(dy + at, v);
+    if (relu_y == nullptr) return d;
+    return strip.load(relu_y + at, v) > Vec<T>{} ? d : Vec<T>{};
+  }
+};
+
+// Pooled rows [begin, end) of an example, whose gradients start at index `at`, go to the map's
+// rows from `first` on; db += their sum.
+template <class T>
+void spread_rows(const ConvPoolShape& s, const PooledGradient<T>& pooled, Dim at, Dim begin,
+                 Dim end, Dim first, bool overlaps, T* map, T* db) {
+  const Dim cell = s.conv.out_c, line = s.conv.out[2] * cell;
+  const Dim pooled_line = s.pool.axes[2].outputs() * cell;
+  over_channels<T>(cell, last_channels<T>, [&](auto strip, Dim c) {
+    constexpr int kCount = decltype(strip)::kCount;
+    Vec<T> sum[kCount];
+    for (int v = 0; v < kCount; ++v) sum[v] = strip.load(db + c, v);
+    for (Dim row = begin; row < end; ++row)
+      over_row(s.pool, row, [&](const auto& window, Dim top, Dim left, Dim column) {
+        const Dim from = at + (row - begin) * pooled_line + column * cell + c;
+        T* const corner = map + (top - first) * line + left * cell + c;
+        for (int v = 0; v < kCount; ++v) {
+          const Vec<T> d = pooled.load(strip, from, v);
+          const Mask<T> winner =
+              ByteLanes<T>::load(pooled.where + from + v * kLanes<T>, strip.left(v));
+          sum[v] += d;
+          over_cells(window, [&](Dim i, Dim j, std::int32_t number) {
+            T* const q = corner + i * line + j * cell;
+            Vec<T> value = winner == Mask<T>{} + number ? d : Vec<T>{};
+            if (overlaps) value += strip.load(q, v);
+            strip.store(q, v, value);
+          });
+        }
+      });
+    for (int v = 0; v < kCount; ++v) strip.store(db + c, v, sum[v]);
+  });
+}
+
+template <class T>
+void zero_maps(const ConvPoolShape& s, T* dz) {
+  parallel_for(s.conv.batch, ceil_div(64 * 1024, s.map()), [&](Dim begin, Dim end) {
+    std::fill(dz + begin * s.map(), dz + end * s.map(), T{0});
+  });
+}
+
+// ---- Bands: pooled rows whose map fits L1; the whole map where rows of windows overlap.
+
+Bands bands(const ConvPoolShape& s) {
+  const PoolAxis& down = s.pool.axes[1];
+  const Dim all = down.outputs();
+  if (down.overlaps() || all == 0) return {all, std::max<Dim>(1, all)};
+  const Dim tallest = ceil_div(down.size, all) * s.conv.out[2] * s.conv.out_c * Dim{sizeof(float)};
+  return {all, std::clamp<Dim>(kBandBytes / (tallest + 1), 1, all)};
+}
+
+struct Band {
+  Dim example, begin, end;  // pooled rows
+  Dim top, bottom;          // rows of the map
+};
+
+Band band_at(const ConvPoolShape& s, const Bands& bands, Dim i) {
+  const PoolAxis& down = s.pool.axes[1];
+  const Dim begin = i % bands.count * bands.rows;
+  const Dim end = std::min(begin + bands.rows, down.outputs());
+  return {i / bands.count, begin, end, down.begin[static_cast<std::size_t>(begin)],
+          down.end[static_cast<std::size_t>(end - 1)]};
+}
+
+// Bands of one part when the work is divided into at most `most` parts.
+Dim part_size(const ConvPoolShape& s, const Bands& bands, Dim most) {
+  const auto parts = static_cast<Dim>(s.conv.multiply_adds() / kPartWork);
+  return std::max<Dim>(
+      1, ceil_div(s.conv.batch * bands.count, std::clamp<Dim>(parts, 1, std::max<Dim>(1, most))));
+}
+Dim slice_count(const ConvPoolShape& s, const Bands& bands) {
+  return ceil_div(s.conv.batch * bands.count, part_size(s, bands, kMostSlices));
+}
+
+template <class T>
+T* map_workspace(const ConvPoolShape& s, const Bands& bands) {
+  Dim rows = s.conv.out[1];
+  if (bands.count > 1) {
+    rows = 0;
+    for (Dim i = 0; i < bands.count; ++i) {
+      const Band band = band_at(s, bands, i);
+      rows = std::max(rows, band.bottom - band.top);
+    }
+  }
+  return workspace<T>(kMapSlot, rows * s.conv.out[2] * s.conv.out_c);
+}
+
+}  // namespace
+
+bool conv_pool_suits(const ConvPoolShape& s) {
+  Dim cells = 1;
+  for (const PoolAxis& axis : s.pool.axes) {
+    Dim longest = 0;
+    for (std::size_t i = 0; i < axis.begin.size(); ++i)
+      longest = std::max(longest, axis.end[i] - axis.begin[i]);
+    cells *= longest;
+  }
+  const Dim map_bytes = s.map() * Dim{sizeof(float)};
+  return direct::suits(s.conv) && cells > 0 && cells < 256 && s.pooled() > 0 &&
+         (!s.pool.axes[1].overlaps() || map_bytes <= kLargestMapBytes);
+}
+
+template <class T>
+void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogue<T>& e, T* y,
+                   std::uint8_t* where) {
+  const direct::Reader<T> reader(s.conv);
+  const Bands parts = bands(s);
+  const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
+  const Dim all = s.conv.batch * parts.count;
+  parallel_for(all, part_size(s, parts, all), [&](Dim first, Dim last) {
+    T* const map = map_workspace<T>(s, parts);
+    for (Dim i = first; i < last; ++i) {
+      const Band band = band_at(s, parts, i);
+      direct::output_rows(s.conv, reader, x + band.example * image, w, band.top, band.bottom, map,
+                          e);
+      const Dim at = band.example * s.pooled() + band.begin * line;
+      if (where == nullptr)
+        pool_rows<T, false>(s, map, band.top, band.begin, band.end, y + at, nullptr);
+      else
+        pool_rows<T, true>(s, map, band.top, band.begin, band.end, y + at, where + at);
+    }
+  });
+}
+
+Dim conv_max_pool_grad_scratch(const ConvPoolShape& s) {
+  return slice_count(s, bands(s)) * (s.conv.weights() + s.conv.out_c);
+}
+
+template <class T>
+void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const std::uint8_t* where,
+                        const T* relu_y, T* dw, T* db, T* dz, T* scratch) {
+  const Dim weights = s.conv.weights(), filters = s.conv.out_c;
+  const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
+  const Bands parts = bands(s);
+  const Dim all = s.conv.batch * parts.count, size = part_size(s, parts, kMostSlices);
+  const Dim slices = slice_count(s, parts);
+  const direct::Reader<T> reader(s.conv);
+  const PooledGradient<T> pooled{dy, relu_y, where};
+  const bool overlaps = s.pool.overlaps();
+  const bool zeroes = overlaps || !tiles(s.pool.axes[1]) || !tiles(s.pool.axes[2]);
+  if (dz != nullptr && zeroes) zero_maps(s, dz);
+  T* const biases = scratch + slices * weights;
+  parallel_chunks(slices, [&](std::int64_t slice) {
+    T* const db_slice = biases + slice * filters;
+    T* const band_map = dz == nullptr ? map_workspace<T>(s, parts) : nullptr;
+    std::fill(db_slice, db_slice + filters, T{0});
+    for (Dim i = slice * size; i < std::min((slice + 1) * size, all); ++i) {
+      const Band band = band_at(s, parts, i);
+      const Dim place = band.top * s.conv.out[2] * filters;
+      const Dim cells = (band.bottom - band.top) * s.conv.out[2] * filters;
+      T* const map = dz == nullptr ? band_map : dz + band.example * s.map() + place;
+      if (dz == nullptr && zeroes) std::fill(map, map + cells, T{0});
+      spread_rows(s, pooled, band.example * s.pooled() + band.begin * line, band.begin, band.end,
+                  band.top, overlaps, map, db_slice);
+      direct::weight_grad_rows(s.conv, reader, x + band.example * image, map, band.top, band.bottom,
+                               scratch + slice * weights, i > slice * size);
+    }
+  });
+  sum_slices(slices, weights, scratch, dw);
+  if (db != nullptr) sum_slices(slices, filters, biases, db);
+}
+
+#define LAMINA_INSTANTIATE(T)                                                                      \
+  template void conv_max_pool<T>(const ConvPoolShape&, const T*, const T*, const Epilogue<T>&, T*, \
+                                 std::uint8_t*);                                                   \
+  template void conv_max_pool_grad<T>(const ConvPoolShape&, const T*, const T*,                    \
+                                      const std::uint8_t*, const T*, T*, T*, T*, T*);
+LAMINA_INSTANTIATE(float)
+LAMINA_INSTANTIATE(double)
+#undef LAMINA_INSTANTIATE
+
+}  // namespace lamina

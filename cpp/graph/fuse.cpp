@@ -2,6 +2,7 @@
 // reverse pass, so a rule fires only where no gradient needs the value between.
 #include <algorithm>
 
+#include "graph/fuse_norm.h"
 #include "graph/fuse_pool.h"
 #include "ops/op.h"
 
@@ -121,6 +122,7 @@ class Fuser {
 }  // namespace
 
 void fuse(Graph& graph) {
+  fuse_norms(graph);
   Fuser(graph).run();
   fuse_pooling(graph);
 }

@@ -1,9 +1,8 @@
 // moments(x [..., channels]) -> mean [channels], variance [channels]: the population's, over all
 // axes but the last, in one pass.
-#include "kernels/moments.h"
+#include "ops/moments.h"
 
 #include "base/parallel.h"
-#include "ops/op.h"
 
 namespace lamina {
 namespace {
@@ -17,40 +16,21 @@ std::vector<Spec> infer_moments(const InferArgs& a) {
 }
 
 Bound bind_moments(const BindArgs& a) {
-  constexpr Dim kGrain = 32768;  // elements a chunk has at least
-  const Shape& shape = a.in[0].shape;
-  const Dim columns = shape.back(), rows = dim_product(std::span(shape).first(shape.size() - 1));
-  const kernels::MomentSlices slices(rows, columns);
-  const auto sums = 2 * static_cast<std::size_t>(columns) * sizeof(double);
+  const Columns columns(a.in[0].shape);
   Bound bound;
-  bound.scratch_bytes = sums + static_cast<std::size_t>(slices.kept()) * item_size(a.in[0].dtype);
-  bound.flops = 5 * static_cast<double>(element_count(shape));
-  const Dim grain = kGrain * slices.count() / (element_count(shape) + 1) + 1;
-  bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
+  bound.flops = 5 * columns.elements();
+  with_float(a.in[0].dtype, [&](auto tag) {
     using T = decltype(tag);
-    return [=](const Run& r) {
-      const T* const x = r.in<T>(0);
-      T* const kept = reinterpret_cast<T*>(r.scratch + sums);
-      parallel_for(slices.count(), grain, [&](Dim begin, Dim end) {
-        for (Dim i = begin; i < end; ++i) slices.run(x, i, kept);
-      });
-      slices.join(x, kept, reinterpret_cast<double*>(r.scratch), r.out<T>(0), r.out<T>(1));
-    };
+    const MomentsPass<T> pass(columns);
+    bound.scratch_bytes = pass.scratch_bytes();
+    bound.run = [pass](const Run& r) { pass.run(r.in<T>(0), r.out<T>(0), r.out<T>(1), r.scratch); };
   });
   return bound;
 }
 
 // d mean / dx = 1/n, d variance / dx = 2 (x - mean) / n.
 Grads vjp_moments(Builder& b, const VjpArgs& v) {
-  const Shape shape = b.shape(v.in[0]);
-  const auto rows = static_cast<double>(dim_product(std::span(shape).first(shape.size() - 1)));
-  ValueId dx = kNoValue;
-  if (v.d_out[1] != kNoValue) dx = b.mul(b.sub(v.in[0], v.out[0]), b.scale(v.d_out[1], 2 / rows));
-  if (v.d_out[0] != kNoValue) {
-    const ValueId share = b.broadcast_to(b.scale(v.d_out[0], 1 / rows), shape);
-    dx = dx == kNoValue ? share : b.add(dx, share);
-  }
-  return {dx};
+  return {moments_gradient(b, v.in[0], v.out[0], v.d_out[0], v.d_out[1])};
 }
 
 const Register ops{
@@ -58,4 +38,17 @@ const Register ops{
 };
 
 }  // namespace
+
+ValueId moments_gradient(Builder& b, ValueId x, ValueId mean, ValueId d_mean, ValueId d_variance) {
+  const Shape shape = b.shape(x);
+  const auto rows = static_cast<double>(dim_product(std::span(shape).first(shape.size() - 1)));
+  ValueId dx = kNoValue;
+  if (d_variance != kNoValue) dx = b.mul(b.sub(x, mean), b.scale(d_variance, 2 / rows));
+  if (d_mean != kNoValue) {
+    const ValueId share = b.broadcast_to(b.scale(d_mean, 1 / rows), shape);
+    dx = dx == kNoValue ? share : b.add(dx, share);
+  }
+  return dx;
+}
+
 }  // namespace lamina

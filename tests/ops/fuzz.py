@@ -197,6 +197,10 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((3, 4, 5), (3, 4, 5), (5,)), {"epsilon": 0.1}),
         (floats((4, 9), (4, 9)), {}),
     ],
+    "batch_norm": [(floats((4, 3, 5), (5,), (5,)), {"epsilon": 0.1})],
+    "batch_norm_grad": [
+        (floats((4, 3, 5), (4, 3, 5), (5,), (5,), (5,), (5,)), {"epsilon": 0.1}),
+    ],
     "moments": [(floats((3, 4, 5)), {}), (floats((300, 40)), {})],
     "softmax_cross_entropy": [(floats((3, 4, 5), (3, 4, 5)), {})],
     "softmax_cross_entropy_grad": [(floats((3, 4, 5), (3, 4, 5), (3, 4)), {})],

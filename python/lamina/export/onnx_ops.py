@@ -148,6 +148,15 @@ def _layer_norm(w: OnnxWriter, x: str, dtype: str, n: RecordedNode) -> str:
     return y
 
 
+def _batch_norm(w: OnnxWriter, n: RecordedNode) -> list[str]:
+    x, gamma, beta = map(w.name, n.inputs)
+    spec, (mean, variance) = w.spec(n.inputs[0]), _moments(w, n)
+    epsilon = w.scalar(float(n.attrs.get("epsilon", 0.0)), spec.dtype)
+    deviation = w.add("Sqrt", [w.add("Add", [variance, epsilon])])
+    normalized = w.add("Div", [w.add("Sub", [x, mean]), deviation])
+    return [w.add("Add", [w.add("Mul", [normalized, gamma]), beta]), mean, variance]
+
+
 def _arg(op: str) -> Translator:
     def translate(w: OnnxWriter, n: RecordedNode) -> str:
         x, axis = w.name(n.inputs[0]), n.attrs.get("axis")
@@ -369,6 +378,7 @@ OPS: dict[str, Translator] = {
     "layer_norm": _built(_layer_norm),
     "mean": _reduction("ReduceMean"),
     "moments": _moments,
+    "batch_norm": _batch_norm,
     "max": _reduction("ReduceMax"),
     "min": _reduction("ReduceMin"),
     "prod": _reduction("ReduceProd"),

@@ -8,6 +8,7 @@ from lamina import config, initializers, ops
 from lamina.layers.axes import axis_positions
 from lamina.layers.normalization import AFFINE, BaseNormalization
 from lamina.layers.spec import InputSpec
+from lamina.ops.normalization import normalize_batch
 from lamina.validation import Boolean, Integer, Real, check_argument
 
 _CLIPPING = ("dmax", "rmax", "rmin")
@@ -148,6 +149,11 @@ class BatchNormalization(BaseNormalization):
         scale, offset = self.gamma, self.beta
         if not (training and self.trainable):
             mean, variance = self.moving_mean, self.moving_variance
+        elif self._is_plain(x, mask):
+            y, mean, variance = normalize_batch(x, scale, offset, self.epsilon)
+            _follow(self.moving_mean, mean, self.momentum)
+            _follow(self.moving_variance, variance, self.momentum)
+            return y
         else:
             mean, variance = self._batch_statistics(x, mask)
             if self.renorm:
@@ -159,6 +165,11 @@ class BatchNormalization(BaseNormalization):
         return ops.batch_normalization(
             x, mean, variance, self.axis, offset=offset, scale=scale, epsilon=self.epsilon
         )
+
+    def _is_plain(self, x: Any, mask: Any) -> bool:
+        """Whether all rows of the last axis count and nothing corrects their statistics."""
+        rank = len(x.shape)
+        return mask is None and not self.renorm and rank > 1 and self.axis % rank == rank - 1
 
     def _batch_statistics(self, x: Any, mask: Any) -> tuple[Any, Any]:
         """Return mean and population variance of each channel, over the steps that count."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lamina import config
 from lamina.ops.core import (
     Axes,
@@ -72,6 +74,31 @@ def batch_normalization(
     if offset is not None:
         shift = apply("add", shift, spread(offset))
     return apply("add", apply("multiply", x, factor), shift)
+
+
+def normalize_batch(
+    x: TensorLike, gamma: TensorLike | None, beta: TensorLike | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring each channel of the last axis to mean 0 and variance 1, then scale and shift it.
+
+    Args:
+        x: tensor of at least two axes, computed as a float.
+        gamma, beta: (channels,), or None.
+        epsilon: added to the variance.
+
+    Returns:
+        (result, mean, variance): the statistics are those of the channels over all other axes.
+    """
+    given = to_float(x)
+    x = _widened(given)
+
+    def row(values: TensorLike | None, otherwise: float) -> Tensor:
+        if values is None:
+            values = np.full(x.shape[-1:], otherwise, x.dtype)
+        return to_dtype(convert(values), x.dtype)
+
+    y, mean, variance = apply("batch_norm", x, row(gamma, 1.0), row(beta, 0.0), epsilon=epsilon)
+    return to_dtype(y, given.dtype), mean, variance
 
 
 @symbolic_op

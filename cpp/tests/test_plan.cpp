@@ -297,6 +297,27 @@ TEST(Plan, ElementwiseChainsRunAsOneStep) {
   for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(a.data<float>()[i], c.data<float>()[i]);
 }
 
+// Operands that are repeated for every row join a chain, also in rows that no tile is a multiple
+// of.
+TEST(Plan, RowsOfAChainRunAsOneStep) {
+  for (const Dim columns : {2, 7, 100, 1000}) {
+    Graph g;
+    Builder b(g);
+    const Dim rows = 20000 / columns + 3;
+    const ValueId x = b.input({DType::f32, {rows, columns}}),
+                  row = b.input({DType::f32, {columns}}),
+                  flat = b.input({DType::f32, {1, columns}});
+    b.output(b.emit("relu", {b.add(b.mul(flat, b.scale(x, 3)), row)}));
+    const auto fused = Program::make(g), plain = Program::make(g, {false, false});
+    EXPECT_EQ(fused->step_count(), 1u);
+    EXPECT_EQ(plain->step_count(), 4u);
+    const std::vector<Tensor> in{filled({rows, columns}, 8), filled({columns}, 3),
+                                 filled({1, columns}, 4)};
+    const Tensor a = fused->run(in)[0], c = plain->run(in)[0];
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(a.data<float>()[i], c.data<float>()[i]);
+  }
+}
+
 TEST(Plan, RefusesUnknownSizes) {
   Graph g;
   Builder b(g);

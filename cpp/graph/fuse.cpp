@@ -1,28 +1,17 @@
 // fuse: operations joined with a neighbour that can do their work on the way. Runs after the
 // reverse pass, so a rule fires only where no gradient needs the value between.
+#include "graph/fuse.h"
+
 #include <algorithm>
 
-#include "graph/fuse_norm.h"
-#include "graph/fuse_pool.h"
-#include "ops/op.h"
+#include "graph/rewrite.h"
 
 namespace lamina {
 namespace {
 
 class Fuser {
  public:
-  explicit Fuser(Graph& graph)
-      : graph_(graph),
-        readers_(graph.values.size(), 0),
-        maker_(graph.values.size(), -1),
-        dead_(graph.nodes.size(), false) {
-    for (const Node& node : graph.nodes)
-      for (const ValueId id : node.in) ++readers_[id];
-    for (const ValueId id : graph.outputs) ++readers_[id];
-    for (const Assign& a : graph.assigns) ++readers_[a.value];
-    for (std::size_t i = 0; i < graph.nodes.size(); ++i)
-      for (const ValueId id : graph.nodes[i].out) maker_[id] = static_cast<std::int64_t>(i);
-  }
+  explicit Fuser(Graph& graph) : graph_(graph), rewrite_(graph) {}
 
   void run() {
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
@@ -30,31 +19,15 @@ class Fuser {
       bias_into_product(graph_.nodes[i]);
       activation_into_producer(i);
     }
-    std::vector<Node> kept;
-    std::size_t seam = graph_.seam;
-    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (!dead_[i])
-        kept.push_back(std::move(graph_.nodes[i]));
-      else if (graph_.seam != Graph::kNoSeam && i < graph_.seam)
-        --seam;
-    }
-    graph_.nodes = std::move(kept);
-    graph_.seam = seam;
+    rewrite_.finish();
   }
 
  private:
-  // The node that makes the value, if this is its only reader.
-  Node* sole_producer(ValueId id, std::string_view op) {
-    if (maker_[id] < 0 || readers_[id] != 1) return nullptr;
-    Node& node = graph_.nodes[static_cast<std::size_t>(maker_[id])];
-    return node.op->name == op || (op.empty() && node.op->has(kEpilogue)) ? &node : nullptr;
-  }
-
   // update(..., pack(..., embedding_grad(ids, d), ...))  ->  update(..., pack(...), ..., ids, d):
   // the table's gradient stays a list of rows.
   void rows_into_update(Node& update) {
     if (!update.op->has(kUpdate) || update.attrs.count("sparse") != 0) return;
-    Node* pack = sole_producer(update.in[update.out.size()], "pack");
+    Node* pack = rewrite_.sole_maker(update.in[update.out.size()], "pack");
     if (pack == nullptr) return;
     std::vector<Spec> specs;
     for (const ValueId id : pack->in) specs.push_back(graph_.values[id].spec);
@@ -62,7 +35,7 @@ class Fuser {
     std::vector<std::int64_t> tables;
     std::optional<DType> ids_dtype;
     for (std::size_t i = 0; i < pack->in.size(); ++i) {
-      Node* rows = sole_producer(pack->in[i], "embedding_grad");
+      Node* rows = rewrite_.sole_maker(pack->in[i], "embedding_grad");
       if (rows == nullptr || specs[i].shape.size() != 2) continue;
       const DType dtype = graph_.values[rows->in[0]].spec.dtype;
       if (dtype != ids_dtype.value_or(dtype)) continue;
@@ -81,14 +54,14 @@ class Fuser {
   void bias_into_product(Node& node) {
     if (node.op->name != "add") return;
     for (std::size_t k = 0; k < 2; ++k) {
-      Node* product = sole_producer(node.in[k], "matmul");
+      Node* product = rewrite_.sole_maker(node.in[k], "matmul");
       if (product == nullptr || attr_bool(product->attrs, "transpose_a", false) ||
           attr_bool(product->attrs, "transpose_b", false))
         continue;
       const ValueId bias = node.in[1 - k];
       const Shape& w = graph_.values[product->in[1]].spec.shape;
       if (w.size() != 2 || graph_.values[bias].spec.shape != Shape{w[1]}) continue;
-      dead_[static_cast<std::size_t>(maker_[node.in[k]])] = true;
+      rewrite_.drop_maker(node.in[k]);
       node.in = {product->in[0], product->in[1], bias};
       node.op = &find_op("dense");
       node.attrs = {};
@@ -101,22 +74,19 @@ class Fuser {
     Node& node = graph_.nodes[index];
     const std::string_view op = node.op->name;
     if (op != "relu" && op != "sigmoid" && op != "tanh") return;
-    Node* producer = sole_producer(node.in[0], "");
-    if (producer == nullptr || attr_str(producer->attrs, "activation", "linear") != "linear")
-      return;
-    if (graph_.seam != Graph::kNoSeam && index >= graph_.seam &&
-        static_cast<std::size_t>(maker_[node.in[0]]) < graph_.seam)
+    Node* producer = rewrite_.read_once(node.in[0]) ? rewrite_.maker(node.in[0]) : nullptr;
+    if (producer == nullptr || !producer->op->has(kEpilogue) ||
+        !rewrite_.same_side(node.in[0], index) ||
+        attr_str(producer->attrs, "activation", "linear") != "linear")
       return;
     producer->attrs["activation"] = std::string(op);
     producer->out[0] = node.out[0];
-    maker_[node.out[0]] = maker_[node.in[0]];
-    dead_[index] = true;
+    rewrite_.hand_over(node.out[0], node.in[0]);
+    rewrite_.drop(index);
   }
 
   Graph& graph_;
-  std::vector<int> readers_;
-  std::vector<std::int64_t> maker_;
-  std::vector<bool> dead_;
+  Rewrite rewrite_;
 };
 
 }  // namespace
@@ -124,6 +94,7 @@ class Fuser {
 void fuse(Graph& graph) {
   fuse_norms(graph);
   Fuser(graph).run();
+  fuse_embeddings(graph);
   fuse_pooling(graph);
 }
 

@@ -1,6 +1,6 @@
 // fuse_norms: a ReLU becomes part of the batch normalization before it, forwards and backwards; a
 // scale and a shift of channels become part of the product before them.
-#include "graph/fuse_norm.h"
+#include "graph/fuse.h"
 
 #include "graph/rewrite.h"
 

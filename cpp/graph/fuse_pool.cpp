@@ -1,7 +1,7 @@
 // fuse_pooling: the gradient of an activation is taken after the pooling, where there are fewer
 // numbers; a convolution of few channels and the pooling after it become one op, forwards and
 // backwards, so that the convolution's output stays in cache.
-#include "graph/fuse_pool.h"
+#include "graph/fuse.h"
 
 #include <algorithm>
 

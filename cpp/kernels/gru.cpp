@@ -25,7 +25,8 @@ struct ForwardSlice {
 template <class T>
 struct ForwardScratch {
   T* packed_kernel;
-  T* packed_recurrent[kGruGates];
+  T* packed_recurrent;
+  T* projected;                                 // of the distinct words
   T *h, *entering, *let_in, *output, *product;  // for the whole batch
   std::size_t bytes;
 
@@ -33,7 +34,8 @@ struct ForwardScratch {
     Carver carve(memory);
     const Dim wide = kGruGates * s.units, state = s.batch * s.units;
     packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
-    for (T*& gate : packed_recurrent) gate = carve.take<T>(packed_b_size<T>(s.units, s.units));
+    packed_recurrent = carve.take<T>(PackedGates<T>::size(s.units, kGruGates));
+    projected = carve.take<T>(most_words(s) * wide);
     h = carve.take<T>(state);
     entering = carve.take<T>(state);
     let_in = carve.take<T>(state);
@@ -53,18 +55,41 @@ struct ForwardScratch {
   }
 };
 
+// Gates whose recurrent products are one product, because they see the same state.
+struct Group {
+  Dim first, count;
+};
+// With the reset gate before the candidate's product, that one sees a state of its own; under
+// recurrent masks every gate does.
+template <class Body>
+void each_gate_group(bool reset_after, bool masked, const Body& body) {
+  if (masked) {
+    for (Dim gate = 0; gate < kGruGates; ++gate) body(Group{gate, 1});
+  } else if (reset_after) {
+    body(Group{0, kGruGates});
+  } else {
+    body(Group{0, 2});
+    body(Group{2, 1});
+  }
+}
+
 template <class T, class Cell>
 class ForwardPass {
  public:
   ForwardPass(const GruForward<T>& call, const Cell& cell, std::byte* scratch)
-      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, scratch) {}
+      : call_(call),
+        s_(call.shape),
+        cell_(cell),
+        scratch_(s_, scratch),
+        packed_(scratch_.packed_recurrent, s_.units, kGruGates, call.recurrent) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
     pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
-    for (Dim g = 0; g < kGruGates; ++g)
-      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, wide(), 1,
-                scratch_.packed_recurrent[g]);
+    each_group([&](Group g) { packed_.pack(g.first, g.count); });
+    if (call_.words != nullptr)
+      project_words(*call_.words, s_.features, wide(), call_.x, scratch_.packed_kernel, call_.bias,
+                    scratch_.projected);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
@@ -77,75 +102,92 @@ class ForwardPass {
   Dim kept() const { return gru_kept_gates(call_.reset_after) * s_.units; }
   // The input step that is processed as number `step`.
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
+  template <class Body>
+  void each_group(const Body& body) const {
+    each_gate_group(call_.reset_after, call_.recurrent_masks != nullptr, body);
+  }
 
   void run_slice(const Slice& slice) const {
     const Dim count = slice.rows * s_.units;
     copy_row(slice.h, call_.h0 + slice.first * s_.units, count);
     if (call_.mask != nullptr) zero_row(slice.output, count);
-    // Projected inputs go where the gates are kept, else into memory of the thread.
-    const Dim block = std::min(s_.steps, kProjectedSteps);
-    T* projected = call_.gates == nullptr ? workspace<T>(2, slice.rows * block * kept()) : nullptr;
-    for (Dim step = 0; step < s_.steps; step += block) {
-      const Dim steps = std::min(block, s_.steps - step);
-      const Dim from = call_.options.go_backwards ? s_.steps - step - steps : step;
-      T* z = projected;
-      Dim row_stride = steps * kept();
-      if (z == nullptr) {
-        row_stride = s_.steps * kept();
-        z = call_.gates + slice.first * row_stride + from * kept();
-      }
-      for (Dim i = 0; i < slice.rows; ++i)
-        gemm_packed_serial<T>(steps, wide(), s_.features,
-                              call_.x + ((slice.first + i) * s_.steps + from) * s_.features,
-                              s_.features, scratch_.packed_kernel, z + i * row_stride, kept(),
-                              {.bias = call_.bias});
-      for (Dim k = 0; k < steps; ++k)
-        run_step(slice, step + k, z + (time(step + k) - from) * kept(), row_stride);
+    if (call_.words != nullptr) {
+      for (Dim step = 0; step < s_.steps; ++step)
+        run_step(slice, step, [&](Dim i, Dim t) {
+          const Dim place = (slice.first + i) * s_.steps + t;
+          return scratch_.projected + call_.words->slot(place) * wide();
+        });
+    } else {
+      run_blocks(slice);
     }
     finish(slice);
   }
 
-  // z: the projected inputs of this step, one row every z_stride.
-  void run_step(const Slice& slice, Dim step, T* z, Dim z_stride) const {
-    const Dim n = s_.units;
-    multiply(slice, 0, slice.h);
-    multiply(slice, 1, slice.h);
-    if (!call_.reset_after) {
+  // Projects the inputs of some steps at once, to where the gates are kept or else into memory of
+  // the thread, and runs these steps.
+  void run_blocks(const Slice& slice) const {
+    const Dim block = std::min(s_.steps, kProjectedSteps);
+    const bool own = call_.gates == nullptr;
+    const Dim columns = own ? wide() : kept();
+    T* memory =
+        own ? workspace<T>(2, static_cast<std::size_t>(slice.rows * block * columns)) : nullptr;
+    for (Dim step = 0; step < s_.steps; step += block) {
+      const Dim count = std::min(block, s_.steps - step);
+      const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
+      const Dim row_stride = (own ? count : s_.steps) * columns;
+      const Dim first = slice.first * s_.steps + from;  // place of z[0]
+      T* z = own ? memory : call_.gates + first * columns;
       for (Dim i = 0; i < slice.rows; ++i)
-        cell_.open_reset(n, z + i * z_stride, slice.product + i * wide(), slice.h + i * n,
-                         slice.let_in + i * n);
+        gemm_packed_serial<T>(
+            count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
+            scratch_.packed_kernel, z + i * row_stride, columns, {.bias = call_.bias});
+      for (Dim k = 0; k < count; ++k)
+        run_step(slice, step + k,
+                 [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * columns; });
     }
-    multiply(slice, 2, call_.reset_after ? slice.h : slice.let_in);
-    for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step, z + i * z_stride);
   }
 
-  // One gate's part of the recurrent product.
-  void multiply(const Slice& slice, Dim gate, const T* state) const {
+  // z_at(i, t): the projected input of row i of the slice at time t.
+  template <class Projected>
+  void run_step(const Slice& slice, Dim step, const Projected& z_at) const {
+    const Dim n = s_.units, t = time(step);
+    each_group([&](Group g) {
+      const bool behind_reset = g.first == 2 && !call_.reset_after;
+      if (behind_reset)
+        for (Dim i = 0; i < slice.rows; ++i)
+          cell_.open_reset(n, z_at(i, t), slice.product + i * wide(), slice.h + i * n,
+                           slice.let_in + i * n);
+      multiply(slice, g, behind_reset ? slice.let_in : slice.h);
+    });
+    for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step, z_at(i, t));
+  }
+
+  // One group's part of the recurrent product.
+  void multiply(const Slice& slice, Group g, const T* state) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks != nullptr) {
-      const T* mask = call_.recurrent_masks + (gate * s_.batch + slice.first) * n;
+      const T* mask = call_.recurrent_masks + (g.first * s_.batch + slice.first) * n;
       multiply_row(slice.entering, state, mask, slice.rows * n);
       state = slice.entering;
     }
-    const T* bias = call_.recurrent_bias == nullptr ? nullptr : call_.recurrent_bias + gate * n;
-    gemm_packed_serial<T>(slice.rows, n, n, state, n, scratch_.packed_recurrent[gate],
-                          slice.product + gate * n, wide(), {.bias = bias});
+    const T* bias = call_.recurrent_bias == nullptr ? nullptr : call_.recurrent_bias + g.first * n;
+    gemm_packed_serial<T>(slice.rows, g.count * n, n, state, n, packed_.at(g.first),
+                          slice.product + g.first * n, wide(), {.bias = bias});
   }
 
-  void run_row(const Slice& slice, Dim i, Dim step, T* z) const {
+  void run_row(const Slice& slice, Dim i, Dim step, const T* z) const {
     const Dim n = s_.units, row = slice.first + i, at = row * s_.steps + time(step);
     T *h = slice.h + i * n, *output = h;
+    T* gates = call_.gates == nullptr ? nullptr : call_.gates + at * kept();
     const T* product = slice.product + i * wide();
     if (call_.before != nullptr) copy_row(call_.before + at * n, h, n);
     const bool valid = call_.mask == nullptr || call_.mask[at];
-    if (valid) {
-      if (call_.reset_after) {
-        cell_.forward_after(n, z, product, h);
-      } else {
-        cell_.forward_before(n, z, product, h);
-      }
+    if (!valid) {
+      if (gates != nullptr) zero_row(gates, kept());  // an output holds no leftovers
     } else if (call_.reset_after) {
-      zero_row(z + kGruGates * n, n);  // an output holds no leftovers
+      cell_.forward_after(n, z, product, h, gates);
+    } else {
+      cell_.forward_before(n, z, product, h, gates);
     }
     if (call_.mask != nullptr) {
       output = slice.output + i * n;
@@ -167,6 +209,7 @@ class ForwardPass {
   const RnnShape& s_;
   const Cell cell_;
   const ForwardScratch<T> scratch_;
+  const PackedGates<T> packed_;
 };
 
 template <class T>
@@ -181,14 +224,14 @@ struct BackwardSlice {
 
 template <class T>
 struct BackwardScratch {
-  T* packed[kGruGates];
+  T* packed;
   T *dh, *step, *held, *carried, *through;
   std::size_t bytes;
 
   BackwardScratch(const RnnShape& s, std::byte* memory) {
     Carver carve(memory);
     const Dim state = s.batch * s.units;
-    for (T*& gate : packed) gate = carve.take<T>(packed_b_size<T>(s.units, s.units));
+    packed = carve.take<T>(PackedGates<T>::size(s.units, kGruGates));
     dh = carve.take<T>(state);
     step = carve.take<T>(state);
     held = carve.take<T>(state);
@@ -206,13 +249,15 @@ template <class T, class Cell>
 class BackwardPass {
  public:
   BackwardPass(const GruBackward<T>& call, const Cell& cell, std::byte* scratch)
-      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, scratch) {}
+      : call_(call),
+        s_(call.shape),
+        cell_(cell),
+        scratch_(s_, scratch),
+        packed_(scratch_.packed, s_.units, kGruGates, call.recurrent) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    for (Dim g = 0; g < kGruGates; ++g)  // transposed
-      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, 1, kGruGates * s_.units,
-                scratch_.packed[g]);
+    each_group([&](Group g) { packed_.pack_transposed(g.first, g.count); });
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
@@ -223,6 +268,10 @@ class BackwardPass {
   using Slice = BackwardSlice<T>;
   Dim kept() const { return gru_kept_gates(call_.reset_after) * s_.units; }
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
+  template <class Body>
+  void each_group(const Body& body) const {
+    each_gate_group(call_.reset_after, call_.recurrent_masks != nullptr, body);
+  }
   bool is_valid(Dim at) const { return call_.mask == nullptr || call_.mask[at]; }
 
   void run_slice(const Slice& slice) const {
@@ -232,13 +281,10 @@ class BackwardPass {
     for (Dim step = s_.steps - 1; step >= 0; --step) {
       const Dim t = time(step);
       for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
-      if (call_.reset_after) {
-        add_product(slice, 2, t);
-      } else {
-        close_reset(slice, t);
-      }
-      add_product(slice, 1, t);
-      add_product(slice, 0, t);
+      if (!call_.reset_after) close_reset(slice, t);
+      each_group([&](Group g) {
+        if (call_.reset_after || g.first != 2) add_product(slice, g, t);
+      });
       for (Dim i = 0; i < slice.rows; ++i)
         if (is_valid((slice.first + i) * s_.steps + t))
           copy_row(slice.dh + i * n, slice.carried + i * n, n);
@@ -278,35 +324,39 @@ class BackwardPass {
     }
   }
 
-  // dz of one gate times its kernel transposed, and the recurrent mask.
-  void go_through(const Slice& slice, Dim gate, Dim t, T* target, bool accumulate) const {
+  // dz of a group times its kernel transposed, and the recurrent mask.
+  void go_through(const Slice& slice, Group g, Dim t, T* target, bool accumulate) const {
     const Dim n = s_.units;
-    const T* dz = call_.dz + (slice.first * s_.steps + t) * kept() + gate * n;
-    gemm_packed_serial<T>(slice.rows, n, n, dz, s_.steps * kept(), scratch_.packed[gate], target, n,
-                          {.accumulate = accumulate});
+    const T* dz = call_.dz + (slice.first * s_.steps + t) * kept() + g.first * n;
+    gemm_packed_serial<T>(slice.rows, n, g.count * n, dz, s_.steps * kept(), packed_.at(g.first),
+                          target, n, {.accumulate = accumulate});
     if (call_.recurrent_masks != nullptr)
-      multiply_row(target, target, call_.recurrent_masks + (gate * s_.batch + slice.first) * n,
+      multiply_row(target, target, call_.recurrent_masks + (g.first * s_.batch + slice.first) * n,
                    slice.rows * n);
   }
 
-  void add_product(const Slice& slice, Dim gate, Dim t) const {
+  void add_product(const Slice& slice, Group g, Dim t) const {
     if (call_.recurrent_masks == nullptr) {
-      go_through(slice, gate, t, slice.carried, true);
+      go_through(slice, g, t, slice.carried, true);
       return;
     }
-    go_through(slice, gate, t, slice.through, false);
+    go_through(slice, g, t, slice.through, false);
     add_row(slice.carried, slice.through, slice.rows * s_.units);
   }
 
   // Reset before: from the candidate through its product to the reset gate and the state.
   void close_reset(const Slice& slice, Dim t) const {
     const Dim n = s_.units;
-    go_through(slice, 2, t, slice.through, false);
+    go_through(slice, {2, 1}, t, slice.through, false);
     for (Dim i = 0; i < slice.rows; ++i) {
       const Dim at = (slice.first + i) * s_.steps + t;
-      if (is_valid(at))
+      if (is_valid(at)) {
         cell_.close_reset(n, call_.gates + at * kept(), call_.before + at * n,
-                          slice.through + i * n, call_.dz + at * kept(), slice.carried + i * n);
+                          slice.through + i * n, call_.dz + at * kept(), slice.carried + i * n,
+                          call_.let_in + at * n);
+      } else {
+        zero_row(call_.let_in + at * n, n);
+      }
     }
   }
 
@@ -314,6 +364,7 @@ class BackwardPass {
   const RnnShape& s_;
   const Cell cell_;
   const BackwardScratch<T> scratch_;
+  const PackedGates<T> packed_;
 };
 
 }  // namespace

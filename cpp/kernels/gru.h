@@ -17,7 +17,8 @@ struct GruForward {
   RnnShape shape;
   RnnOptions options;
   bool reset_after;
-  const T* x;                // [batch, steps, features]
+  const T* x;                // [batch, steps, features]; with words: the table [rows, features]
+  const Distinct* words;     // the rows of the table that the steps read; null: no table
   const T* kernel;           // [features, 3 * units]
   const T* recurrent;        // [units, 3 * units]
   const T* bias;             // [3 * units], of the input's product
@@ -48,7 +49,8 @@ struct GruBackward {
   // activations; with reset_after, of the recurrent product's three parts, then of the candidate
   // before its activation.
   T* dz;
-  T* dh0;  // may be null
+  T* dh0;     // may be null
+  T* let_in;  // [batch, steps, units]: the state behind the reset gate; reset before only
 };
 
 template <class T>

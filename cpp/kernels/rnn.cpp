@@ -46,6 +46,7 @@ template <class T>
 struct ForwardScratch {
   T* packed_kernel;
   T* packed_recurrent;
+  T* projected;                            // of the distinct words
   T *h, *c, *masked_h, *output, *product;  // for the whole batch
   std::size_t bytes;
 
@@ -54,6 +55,7 @@ struct ForwardScratch {
     const Dim wide = gates * s.units, state = s.batch * s.units;
     packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
     packed_recurrent = carve.take<T>(packed_recurrent_size<T>(s.units, gates, wide, s.units));
+    projected = carve.take<T>(most_words(s) * wide);
     h = carve.take<T>(state);
     c = carve.take<T>(state);
     masked_h = carve.take<T>(state);
@@ -111,6 +113,9 @@ class ForwardPass {
     if (s_.batch == 0 || s_.units == 0) return;
     pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
     pack_recurrent();
+    if (call_.words != nullptr)
+      project_words(*call_.words, s_.features, wide(), call_.x, scratch_.packed_kernel, call_.bias,
+                    scratch_.projected);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates));
@@ -136,27 +141,39 @@ class ForwardPass {
 
   void run_slice(const Slice& slice) const {
     start(slice);
-    // Projected inputs go where the gates are kept, else into memory of the thread.
+    if (call_.words != nullptr) {
+      for (Dim step = 0; step < s_.steps; ++step)
+        run_step(slice, step, [&](Dim i, Dim t) {
+          const Dim place = (slice.first + i) * s_.steps + t;
+          return scratch_.projected + call_.words->slot(place) * wide();
+        });
+    } else {
+      run_blocks(slice);
+    }
+    finish(slice);
+  }
+
+  // Projects the inputs of some steps at once, to where the gates are kept or else into memory of
+  // the thread, and runs these steps.
+  void run_blocks(const Slice& slice) const {
     const Dim block = std::min(s_.steps, kProjectedSteps);
-    T* projected = call_.gates == nullptr ? workspace<T>(2, slice.rows * block * wide()) : nullptr;
+    T* own = call_.gates == nullptr
+                 ? workspace<T>(2, static_cast<std::size_t>(slice.rows * block * wide()))
+                 : nullptr;
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      T* z = projected;
-      Dim row_stride = count * wide();
-      if (z == nullptr) {
-        row_stride = s_.steps * wide();
-        z = call_.gates + slice.first * row_stride + from * wide();
-      }
+      const Dim row_stride = (own == nullptr ? s_.steps : count) * wide();
+      const Dim first = slice.first * s_.steps + from;  // place of z[0]
+      T* z = own == nullptr ? call_.gates + first * wide() : own;
       for (Dim i = 0; i < slice.rows; ++i)
-        gemm_packed_serial<T>(count, wide(), s_.features,
-                              call_.x + ((slice.first + i) * s_.steps + from) * s_.features,
-                              s_.features, scratch_.packed_kernel, z + i * row_stride, wide(),
-                              {.bias = call_.bias});
+        gemm_packed_serial<T>(
+            count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
+            scratch_.packed_kernel, z + i * row_stride, wide(), {.bias = call_.bias});
       for (Dim k = 0; k < count; ++k)
-        run_step(slice, step + k, z + (time(step + k) - from) * wide(), row_stride);
+        run_step(slice, step + k,
+                 [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * wide(); });
     }
-    finish(slice);
   }
 
   void start(const Slice& slice) const {
@@ -182,8 +199,9 @@ class ForwardPass {
     }
   }
 
-  // z: the projected inputs of this step, one row every z_stride.
-  void run_step(const Slice& slice, Dim step, T* z, Dim z_stride) const {
+  // z_at(i, t): the projected input of row i of the slice at time t.
+  template <class Projected>
+  void run_step(const Slice& slice, Dim step, const Projected& z_at) const {
     const Dim n = s_.units, t = time(step);
     multiply_recurrent(slice);
     for (Dim i = 0; i < slice.rows; ++i) {
@@ -192,9 +210,10 @@ class ForwardPass {
       if (call_.inputs != nullptr) copy_row(call_.inputs + at * n, h, n);
       const bool valid = call_.mask == nullptr || call_.mask[at];
       if (valid) {
-        T* zi = z + i * z_stride;
-        cell_.forward(n, zi, slice.product + i * wide(), h, c,
-                      call_.gates == nullptr ? nullptr : zi);
+        cell_.forward(n, z_at(i, t), slice.product + i * wide(), h, c,
+                      call_.gates == nullptr ? nullptr : call_.gates + at * wide());
+      } else if (call_.gates != nullptr && call_.words != nullptr) {
+        zero_row(call_.gates + at * wide(), wide());  // an output holds no leftovers
       }
       if (Cell::kHasCell && call_.cells != nullptr) copy_row(call_.cells + at * n, c, n);
       const T* output = h;

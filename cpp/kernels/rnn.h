@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/distinct.h"
 #include "lamina/types.h"
 
 namespace lamina {
@@ -31,6 +32,8 @@ const std::vector<std::string>& cell_activation_names();
 
 struct RnnShape {
   Dim batch = 0, steps = 0, features = 0, units = 0;
+  Dim table = 0;  // rows of the table that steps read by their words; 0: none
+  Dim places() const { return batch * steps; }
 };
 
 struct RnnOptions {
@@ -47,7 +50,8 @@ template <class T>
 struct RnnForward {
   RnnShape shape;
   RnnOptions options;
-  const T* x;                // [batch, steps, features]
+  const T* x;                // [batch, steps, features]; with words: the table [rows, features]
+  const Distinct* words;     // the rows of the table that the steps read; null: no table
   const T* kernel;           // [features, gates * units]
   const T* recurrent;        // [units, gates * units]
   const T* bias;             // [gates * units]

@@ -167,36 +167,41 @@ template <class T, class Activations>
 struct Gru {
   Activations a;
 
-  // Reset after: z receives the gates and, fourth, the product; h becomes the new state.
-  void forward_after(Dim n, T* z, const T* r, T* h) const {
+  // z holds the projected input, r the recurrent product; h becomes the new state. `gates` receives
+  // what is kept, and may be z. Null: not wanted.
+  void forward_after(Dim n, const T* z, const T* r, T* h, T* gates) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> update = a.gate(get(z + j) + get(r + j));
       const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
       const Vec<T> product = get(r + 2 * n + j);
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + reset * product);
       put(h + j, update * get(h + j) + (T(1) - update) * candidate);
-      put(z + j, update);
-      put(z + n + j, reset);
-      put(z + 2 * n + j, candidate);
-      put(z + 3 * n + j, product);
+      if (gates == nullptr) return;
+      put(gates + j, update);
+      put(gates + n + j, reset);
+      put(gates + 2 * n + j, candidate);
+      put(gates + 3 * n + j, product);
     });
   }
 
-  // Reset before: the reset gate and the state it lets into the candidate's product, then the rest.
-  void open_reset(Dim n, T* z, const T* r, const T* h, T* let_in) const {
+  // Reset before: the reset gate, over its product, and the state it lets into the candidate's
+  // product; then the rest.
+  void open_reset(Dim n, const T* z, T* r, const T* h, T* let_in) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
-      put(z + n + j, reset);
+      put(r + n + j, reset);
       put(let_in + j, reset * get(h + j));
     });
   }
-  void forward_before(Dim n, T* z, const T* r, T* h) const {
+  void forward_before(Dim n, const T* z, const T* r, T* h, T* gates) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> update = a.gate(get(z + j) + get(r + j));
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + 2 * n + j));
       put(h + j, update * get(h + j) + (T(1) - update) * candidate);
-      put(z + j, update);
-      put(z + 2 * n + j, candidate);
+      if (gates == nullptr) return;
+      put(gates + j, update);
+      put(gates + n + j, get(r + n + j));
+      put(gates + 2 * n + j, candidate);
     });
   }
 
@@ -228,10 +233,12 @@ struct Gru {
       put(carried + j, d * update);
     });
   }
-  void close_reset(Dim n, const T* gates, const T* before, const T* d_let_in, T* dz,
-                   T* carried) const {
+  // `let_in` receives the state that the reset gate let in.
+  void close_reset(Dim n, const T* gates, const T* before, const T* d_let_in, T* dz, T* carried,
+                   T* let_in) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> reset = get(gates + n + j), d = get(d_let_in + j);
+      put(let_in + j, reset * get(before + j));
       put(dz + n + j, d * get(before + j) * a.gate_slope(reset));
       put(carried + j, get(carried + j) + d * reset);
     });

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/parallel.h"
+#include "kernels/gemm.h"
 #include "kernels/rnn_cells.h"
 
 namespace lamina::rnn {
@@ -50,6 +52,20 @@ struct Slices {
   Dim batch, count;
 };
 
+// The projected input of every distinct row of a table, one after the other.
+template <class T>
+void project_words(const Distinct& words, Dim features, Dim wide, const T* table,
+                   const T* packed_kernel, const T* bias, T* projected) {
+  parallel_for(words.count(), 2 * kProjectedSteps, [&](Dim begin, Dim end) {
+    T* rows = workspace<T>(2, static_cast<std::size_t>((end - begin) * features));
+    for (Dim i = begin; i < end; ++i)
+      copy_row(rows + (i - begin) * features, table + words.value(i) * features, features);
+    gemm_packed_serial<T>(end - begin, wide, features, rows, features, packed_kernel,
+                          projected + begin * wide, wide, {.bias = bias});
+  });
+}
+inline Dim most_words(const RnnShape& s) { return Distinct::most(s.places(), s.table); }
+
 constexpr std::size_t kAlign = 64;
 template <class T>
 std::size_t aligned_bytes(Dim elements) {
@@ -71,6 +87,30 @@ class Carver {
  private:
   std::byte* memory_;
   std::size_t used_ = 0;
+};
+
+// The recurrent kernel [units, gates * units], packed for the products of a step. Gates that see
+// the same state form a group, which is one product.
+template <class T>
+class PackedGates {
+ public:
+  static Dim size(Dim units, Dim gates) { return gates * packed_b_size<T>(units, units); }
+
+  PackedGates(T* memory, Dim units, Dim gates, const T* recurrent)
+      : memory_(memory), recurrent_(recurrent), units_(units), wide_(gates * units) {}
+  T* at(Dim gate) const { return memory_ + size(units_, gate); }
+  // For products with the group's columns, and with these transposed.
+  void pack(Dim first, Dim count) const {
+    pack_b<T>(count * units_, units_, recurrent_ + first * units_, wide_, 1, at(first));
+  }
+  void pack_transposed(Dim first, Dim count) const {
+    pack_b<T>(units_, count * units_, recurrent_ + first * units_, 1, wide_, at(first));
+  }
+
+ private:
+  T* memory_;
+  const T* recurrent_;
+  Dim units_, wide_;
 };
 
 // body(activations) with the usual pair compiled in, or the chosen one.

@@ -1,13 +1,17 @@
 // gru over whole sequences.
 //
 //   gru(x [B,T,F], kernel [F,3U], recurrent [U,3U], bias, h0 [B,U],
-//       mask bool [B,T] if has_mask, recurrent_masks [3,B,U] if has_recurrent_mask)
+//       mask bool [B,T] if has_mask, recurrent_masks [3,B,U] if has_recurrent_mask,
+//       words [B,T] if has_words: then x is a table [rows,F])
 //     -> y, h, then gates [B,T,K,U] and before [B,T,U] for the backward pass
 //   reset_after (the default): bias [2,3U] of both products, K = 4. Otherwise: bias [3U], K = 3.
 //
-// The grad op returns the gradient before the activations (written over the gates, see
-// kernels/gru.h) and that of the initial state; the vjp rule adds the products that remain.
+// The grad op returns dz, the gradient before the activations (written over the gates, see
+// kernels/gru.h), then the gradients of the initial state, x, both kernels and the bias. With words
+// that of x is a list of rows, one for each distinct word, and which words these are comes last.
 #include "kernels/gru.h"
+
+#include <algorithm>
 
 #include "ops/rnn.h"
 
@@ -18,22 +22,31 @@ bool resets_after(const Attrs& attrs) { return attr_bool(attrs, "reset_after", t
 
 constexpr std::size_t kX = 0, kKernel = 1, kRecurrent = 2, kBias = 3, kH0 = 4;  // inputs
 constexpr std::size_t kY = 0, kH = 1, kGates = 2, kBefore = 3;                  // outputs
-constexpr std::size_t kGradGates = 0, kGradRecurrent = 1, kGradBefore = 2;      // grad op
+// Of the grad op.
+constexpr std::size_t kGradGates = 0, kGradRecurrent = 1, kGradX = 2, kGradKernel = 3;
+constexpr std::size_t kGradBefore = 4;
+constexpr std::size_t kDz = 0, kDh0 = 1, kDx = 2, kDKernel = 3, kDRecurrent = 4, kDBias = 5;
+constexpr std::size_t kDWords = 6;
 
 // Where the inputs lie that not every node has.
 struct Optional {
   std::size_t mask = kNoOperand, recurrent_masks = kNoOperand, dy = kNoOperand, dh = kNoOperand;
-  std::size_t count;
+  std::size_t words = kNoOperand, count;
 
   Optional(const Attrs& attrs, std::size_t first) : count(first) {
     place(attrs, mask, "has_mask");
     place(attrs, recurrent_masks, "has_recurrent_mask");
   }
-  static Optional of_forward(const Attrs& attrs) { return Optional(attrs, 5); }
+  static Optional of_forward(const Attrs& attrs) {
+    Optional at(attrs, 5);
+    at.place(attrs, at.words, "has_words");
+    return at;
+  }
   static Optional of_grad(const Attrs& attrs) {
-    Optional at(attrs, 3);
+    Optional at(attrs, 5);
     at.place(attrs, at.dy, "has_dy");
     at.place(attrs, at.dh, "has_dh");
+    at.place(attrs, at.words, "has_words");
     return at;
   }
 
@@ -60,17 +73,17 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
   const Spec &x = a[kX], &recurrent = a[kRecurrent];
   require_floating(x, "x");
   for (std::size_t i = 1; i < at.count; ++i)
-    if (i != at.mask) require_same_dtype(x, a[i]);
-  require_rank(x, 3, "x (batch, steps, features)");
+    if (i != at.mask && i != at.words) require_same_dtype(x, a[i]);
+  const Shape steps_of_x = sequence_shape(a, kX, at.words);
   require_rank(recurrent, 2, "the recurrent kernel");
-  const Dim units = recurrent.shape[0], wide = dim_mul(kGruGates, units), steps = x.shape[1];
+  const Dim units = recurrent.shape[0], wide = dim_mul(kGruGates, units), steps = steps_of_x[1];
   const bool after = resets_after(a.attrs);
   require_shape(recurrent, {units, wide}, "the recurrent kernel", "(units, 3 * units)");
-  require_shape(a[kKernel], {x.shape[2], wide}, "the kernel", "(features, 3 * units)");
+  require_shape(a[kKernel], {steps_of_x[2], wide}, "the kernel", "(features, 3 * units)");
   require_shape(a[kBias], after ? Shape{2, wide} : Shape{wide}, "the bias",
                 after ? "(2, 3 * units)" : "(3 * units,)");
-  require_shape(a[kH0], {x.shape[0], units}, "the initial state", "(batch, units)");
-  const Dim batch = dim_merge(x.shape[0], a[kH0].shape[0]);
+  require_shape(a[kH0], {steps_of_x[0], units}, "the initial state", "(batch, units)");
+  const Dim batch = dim_merge(steps_of_x[0], a[kH0].shape[0]);
   check_masks(a, at, batch, steps, units);
 
   const Spec row{x.dtype, {batch, units}}, sequence{x.dtype, {batch, steps, units}};
@@ -83,16 +96,19 @@ Bound bind_forward(const BindArgs& a) {
   const Optional at = Optional::of_forward(a.attrs);
   const RnnOptions options = read_options(a.attrs);
   const bool after = resets_after(a.attrs);
-  const Shape& x = a.in[kX].shape;
-  const RnnShape shape{x[0], x[1], x[2], a.in[kRecurrent].shape[0]};
+  const Words words(a.in, kX, at.words);
+  const RnnShape shape = gates_shape(a.out[kGates].shape, a.in[kKernel].shape[0], words);
   return with_float(a.in[kX].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
+    const std::size_t scratch = gru_forward_scratch<T>(shape);
     const auto run = [=](const Run& r) {
+      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
       const T* bias = r.in<T>(kBias);
       const GruForward<T> call{.shape = shape,
                                .options = options,
                                .reset_after = after,
                                .x = r.in<T>(kX),
+                               .words = distinct ? &*distinct : nullptr,
                                .kernel = r.in<T>(kKernel),
                                .recurrent = r.in<T>(kRecurrent),
                                .bias = bias,
@@ -107,7 +123,7 @@ Bound bind_forward(const BindArgs& a) {
       gru_forward(call, r.scratch);
     };
     return {.run = run,
-            .scratch_bytes = gru_forward_scratch<T>(shape),
+            .scratch_bytes = scratch + words.bytes(),
             .flops = step_flops(shape, kGruGates, shape.features + shape.units)};
   });
 }
@@ -126,85 +142,94 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
     require_same_dtype(gates, a[i]);
     require_shape(a[i], wanted, operand, "of the forward pass");
   };
-  check(kGradGates, {batch, steps, gru_kept_gates(resets_after(a.attrs)), units}, "gates");
-  check(kGradRecurrent, {units, dim_mul(kGruGates, units)}, "the recurrent kernel");
+  const bool after = resets_after(a.attrs);
+  const Dim wide = dim_mul(kGruGates, units);
+  const Shape x = sequence_shape(a, kGradX, at.words);
+  require_same_dtype(gates, a[kGradX]);
+  require_shape(Spec{gates.dtype, x}, {batch, steps, x[2]}, "x", "of the forward pass");
+  check(kGradRecurrent, {units, wide}, "the recurrent kernel");
+  check(kGradGates, {batch, steps, gru_kept_gates(after), units}, "gates");
+  check(kGradKernel, {x[2], wide}, "the kernel");
   check(kGradBefore, sequence, "the states before the steps");
   check_masks(a, at, batch, steps, units);
   check(at.recurrent_masks, {kGruGates, batch, units}, "the recurrent masks");
   check(at.dy, attr_bool(a.attrs, "return_sequences", false) ? sequence : row, "dy");
   check(at.dh, row, "dh");
-  return {gates, Spec{gates.dtype, row}};
+  const bool rows = at.words != kNoOperand;
+  const Dim words = rows ? most_words(dim_mul(batch, steps), a[kGradX].shape[0]) : 0;
+  std::vector<Spec> out{gates};
+  for (const Shape& shape : {row, rows ? Shape{words, x[2]} : x, Shape{x[2], wide},
+                             Shape{units, wide}, after ? Shape{2, wide} : Shape{wide}})
+    out.push_back({gates.dtype, shape});
+  if (rows) out.push_back({DType::i32, {words}});
+  return out;
 }
 
 Bound bind_grad(const BindArgs& a) {
   const Optional at = Optional::of_grad(a.attrs);
   const RnnOptions options = read_options(a.attrs);
-  const bool after = resets_after(a.attrs);
-  const Shape& gates = a.in[kGradGates].shape;
-  const RnnShape shape{gates[0], gates[1], 0, gates[3]};
+  const bool after = resets_after(a.attrs), masked = at.recurrent_masks != kNoOperand;
+  const Words words(a.in, kGradX, at.words);
+  const RnnShape shape = gates_shape(a.in[kGradGates].shape, a.in[kGradKernel].shape[0], words);
+  const Dim kept = gru_kept_gates(after);
   return with_float(a.in[kGradGates].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
+    // First what lives through it all, then the steps' memory, which the products use again.
+    const std::size_t let_in =
+        after ? 0 : static_cast<std::size_t>(shape.places() * shape.units) * sizeof(T);
+    const std::size_t first = (let_in + 63) / 64 * 64;
+    const std::size_t scratch =
+        first + std::max(gru_backward_scratch<T>(shape),
+                         rnn_gradients_scratch<T>(shape, kGruGates, kept, masked));
     const auto run = [=](const Run& r) {
-      const GruBackward<T> call{.shape = shape,
-                                .options = options,
-                                .reset_after = after,
-                                .recurrent = r.in<T>(kGradRecurrent),
-                                .gates = r.in<T>(kGradGates),
-                                .before = r.in<T>(kGradBefore),
-                                .mask = input_or_null<bool>(r, at.mask),
-                                .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
-                                .dy = input_or_null<T>(r, at.dy),
-                                .dh_last = input_or_null<T>(r, at.dh),
-                                .dz = r.out<T>(0),
-                                .dh0 = r.out<T>(1)};
-      gru_backward(call, r.scratch);
+      T* const behind_reset = after ? nullptr : reinterpret_cast<T*>(r.scratch);
+      const GruBackward<T> steps{.shape = shape,
+                                 .options = options,
+                                 .reset_after = after,
+                                 .recurrent = r.in<T>(kGradRecurrent),
+                                 .gates = r.in<T>(kGradGates),
+                                 .before = r.in<T>(kGradBefore),
+                                 .mask = input_or_null<bool>(r, at.mask),
+                                 .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
+                                 .dy = input_or_null<T>(r, at.dy),
+                                 .dh_last = input_or_null<T>(r, at.dh),
+                                 .dz = r.out<T>(kDz),
+                                 .dh0 = r.out<T>(kDh0),
+                                 .let_in = behind_reset};
+      gru_backward(steps, r.scratch + first);
+      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      T* const dbias = r.out<T>(kDBias);
+      const RnnGradients<T> products{
+          .shape = shape,
+          .gates = kGruGates,
+          .kept = kept,
+          .dz = r.out<T>(kDz),
+          .x = r.in<T>(kGradX),
+          .words = distinct ? &*distinct : nullptr,
+          .kernel = r.in<T>(kGradKernel),
+          .before = r.in<T>(kGradBefore),
+          .let_in = behind_reset,
+          .recurrent_masks = steps.recurrent_masks,
+          .dx = r.out<T>(kDx),
+          .dkernel = r.out<T>(kDKernel),
+          .drecurrent = r.out<T>(kDRecurrent),
+          .dbias = dbias,
+          .drecurrent_bias = after && dbias != nullptr ? dbias + kGruGates * shape.units : nullptr};
+      rnn_gradients(products, r.scratch + first);
+      if (distinct && r.outs[kDWords] != nullptr)
+        write_words(*distinct, words.most(), r.out<std::int32_t>(kDWords));
     };
     return {.run = run,
-            .scratch_bytes = gru_backward_scratch<T>(shape),
-            .flops = step_flops(shape, kGruGates, shape.units)};
+            .scratch_bytes = scratch + words.bytes(),
+            .flops = step_flops(shape, kGruGates, 2 * (shape.features + shape.units))};
   });
-}
-
-const Attrs kTransposeA{{"transpose_a", true}}, kTransposeB{{"transpose_b", true}};
-
-std::vector<ValueId> split(Builder& b, ValueId whole, std::int64_t axis,
-                           std::vector<std::int64_t> sizes) {
-  return b.emit_all("split", {whole}, {{"axis", axis}, {"sizes", std::move(sizes)}});
-}
-
-// The gradient of the recurrent kernel, from that of the recurrent product (one row a step).
-ValueId recurrent_gradient(Builder& b, const VjpArgs& v, ValueId d_product) {
-  const Optional at = Optional::of_forward(v.attrs);
-  const bool after = resets_after(v.attrs);
-  const ValueId before = v.out[kBefore];
-  const Shape sequence = b.shape(before);
-  const Dim batch = sequence[0], units = sequence[2], rows = dim_mul(batch, sequence[1]);
-  const auto multiply = [&](ValueId entering, ValueId d) {
-    return b.emit("matmul", {b.reshape(entering, {rows, units}), d}, kTransposeA);
-  };
-  if (after && at.recurrent_masks == kNoOperand) return multiply(before, d_product);
-
-  // What enters differs from gate to gate.
-  const std::vector<ValueId> d = split(b, d_product, 1, {units, units, units});
-  std::vector<ValueId> entering(kGruGates, before), parts;
-  if (!after) {
-    const ValueId reset = split(b, v.out[kGates], 2, {1, 1, 1})[1];
-    entering[2] = b.mul(before, b.reshape(reset, sequence));
-  }
-  if (at.recurrent_masks != kNoOperand) {
-    const std::vector<ValueId> masks = split(b, v.in[at.recurrent_masks], 0, {1, 1, 1});
-    for (std::size_t g = 0; g < masks.size(); ++g)
-      entering[g] = b.mul(entering[g], b.reshape(masks[g], {batch, 1, units}));
-  }
-  for (std::size_t g = 0; g < entering.size(); ++g) parts.push_back(multiply(entering[g], d[g]));
-  return b.emit("concat", parts, {{"axis", std::int64_t{1}}});
 }
 
 Grads vjp(Builder& b, const VjpArgs& v) {
   const Optional at = Optional::of_forward(v.attrs);
-  const bool after = resets_after(v.attrs);
+  refuse_words(at.words);
   Attrs attrs = v.attrs;
-  std::vector<ValueId> in{v.out[kGates], v.in[kRecurrent], v.out[kBefore]};
+  std::vector<ValueId> in{v.out[kGates], v.in[kRecurrent], v.in[kX], v.in[kKernel], v.out[kBefore]};
   if (at.mask != kNoOperand) in.push_back(v.in[at.mask]);
   if (at.recurrent_masks != kNoOperand) in.push_back(v.in[at.recurrent_masks]);
   const auto arriving = [&](std::size_t output, const char* flag) {
@@ -215,30 +240,15 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   arriving(kY, "has_dy");
   arriving(kH, "has_dh");
   const std::vector<ValueId> d = b.emit_all("gru_grad", in, attrs);
-
-  // Every step of every row is one row of the products that remain.
-  const Shape x = b.shape(v.in[kX]);
-  const Dim units = b.shape(v.in[kRecurrent])[0], rows = dim_mul(x[0], x[1]);
-  const Attrs columns{{"axis", std::int64_t{1}}};
-  ValueId dz = b.reshape(d[0], {rows, gru_kept_gates(after) * units}), d_product = dz;
-  if (after) {
-    const std::vector<ValueId> parts = split(b, dz, 1, {2 * units, units, units});
-    d_product = b.emit("concat", {parts[0], parts[1]}, columns);
-    dz = b.emit("concat", {parts[0], parts[2]}, columns);
-  }
   Grads grads(v.in.size(), kNoValue);
-  if (v.wanted[kX]) grads[kX] = b.reshape(b.emit("matmul", {dz, v.in[kKernel]}, kTransposeB), x);
-  if (v.wanted[kKernel])
-    grads[kKernel] = b.emit("matmul", {b.reshape(v.in[kX], {rows, x[2]}), dz}, kTransposeA);
-  if (v.wanted[kRecurrent]) grads[kRecurrent] = recurrent_gradient(b, v, d_product);
-  if (v.wanted[kBias]) {
-    const auto sum = [&](ValueId of) {
-      return b.emit("sum", {of}, {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", after}});
-    };
-    grads[kBias] =
-        after ? b.emit("concat", {sum(dz), sum(d_product)}, {{"axis", std::int64_t{0}}}) : sum(dz);
-  }
-  if (v.wanted[kH0]) grads[kH0] = d[1];
+  const auto give = [&](std::size_t input, std::size_t output) {
+    if (v.wanted[input]) grads[input] = d[output];
+  };
+  give(kX, kDx);
+  give(kKernel, kDKernel);
+  give(kRecurrent, kDRecurrent);
+  give(kBias, kDBias);
+  give(kH0, kDh0);
   return grads;
 }
 

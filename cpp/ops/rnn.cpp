@@ -1,14 +1,18 @@
 // lstm and simple_rnn over whole sequences.
 //
 //   lstm(x [B,T,F], kernel [F,4U], recurrent [U,4U], bias [4U], h0 [B,U], c0 [B,U],
-//        mask bool [B,T] if has_mask, recurrent_masks [4,B,U] if has_recurrent_mask)
+//        mask bool [B,T] if has_mask, recurrent_masks [4,B,U] if has_recurrent_mask,
+//        words [B,T] if has_words: then x is a table [rows,F])
 //     -> y, h, c, then gates [B,T,4,U], cells [B,T,U], inputs [B,T,U] for the backward pass
 //   simple_rnn: the same with kernels of U columns and one recurrent mask [B,U], without c0, c and
 //   cells.
 //
-// The grad ops return the gradient before the activations (written over the gates) and those of the
-// initial state; the gradients of x and the weights are matrix products that the vjp rules add.
+// The grad ops return dz, the gradient before the activations (written over the gates), then the
+// gradients of the initial state, x, both kernels and the bias. With words that of x is a list of
+// rows, one for each distinct word, and which words these are comes last.
 #include "ops/rnn.h"
+
+#include <algorithm>
 
 namespace lamina {
 namespace {
@@ -21,7 +25,7 @@ struct Layout {
   // Forward inputs.
   static constexpr std::size_t x = 0, kernel = 1, recurrent = 2, bias = 3, h0 = 4;
   static constexpr std::size_t c0 = kLstm ? 5 : kNone;
-  std::size_t mask = kNone, recurrent_masks = kNone, count = kLstm ? 6 : 5;
+  std::size_t mask = kNone, recurrent_masks = kNone, words = kNone, count = kLstm ? 6 : 5;
   // Forward outputs.
   static constexpr std::size_t y = 0, h = 1, c = kLstm ? 2 : kNone;
   static constexpr std::size_t gates = kLstm ? 3 : 2, cells = kLstm ? 4 : kNone;
@@ -30,6 +34,7 @@ struct Layout {
   explicit Layout(const Attrs& attrs) {
     if (attr_bool(attrs, "has_mask", false)) mask = count++;
     if (attr_bool(attrs, "has_recurrent_mask", false)) recurrent_masks = count++;
+    if (attr_bool(attrs, "has_words", false)) words = count++;
   }
 };
 
@@ -37,10 +42,14 @@ struct Layout {
 template <bool kLstm>
 struct GradLayout {
   static constexpr std::size_t kNone = kNoOperand;
-  static constexpr std::size_t gates = 0, recurrent = 1;
-  static constexpr std::size_t cells = kLstm ? 2 : kNone, c0 = kLstm ? 3 : kNone;
+  static constexpr std::size_t gates = 0, recurrent = 1, x = 2, kernel = 3, inputs = 4;
+  static constexpr std::size_t cells = kLstm ? 5 : kNone, c0 = kLstm ? 6 : kNone;
   std::size_t mask = kNone, recurrent_masks = kNone, dy = kNone, dh = kNone, dc = kNone;
-  std::size_t count = kLstm ? 4 : 2;
+  std::size_t words = kNone, count = kLstm ? 7 : 5;
+  // Outputs.
+  static constexpr std::size_t dz = 0, dh0 = 1, dc0 = kLstm ? 2 : kNone, dx = kLstm ? 3 : 2;
+  static constexpr std::size_t dkernel = dx + 1, drecurrent = dx + 2, dbias = dx + 3;
+  static constexpr std::size_t dwords = dx + 4;
 
   explicit GradLayout(const Attrs& attrs) {
     const auto place = [&](std::size_t& at, const char* flag) {
@@ -51,6 +60,7 @@ struct GradLayout {
     place(dy, "has_dy");
     place(dh, "has_dh");
     if (kLstm) place(dc, "has_dc");
+    place(words, "has_words");
   }
 };
 
@@ -69,18 +79,18 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
   const Spec &x = a[L::x], &recurrent = a[L::recurrent];
   require_floating(x, "x");
   for (std::size_t i = 1; i < at.count; ++i)
-    if (i != at.mask) require_same_dtype(x, a[i]);
-  require_rank(x, 3, "x (batch, steps, features)");
+    if (i != at.mask && i != at.words) require_same_dtype(x, a[i]);
+  const Shape sequence = sequence_shape(a, L::x, at.words);
   require_rank(recurrent, 2, "the recurrent kernel");
-  const Dim units = recurrent.shape[0], wide = dim_mul(L::kGates, units), steps = x.shape[1];
+  const Dim units = recurrent.shape[0], wide = dim_mul(L::kGates, units), steps = sequence[1];
   const char* per_row = "(batch, units)";
   require_shape(recurrent, {units, wide}, "the recurrent kernel",
                 kLstm ? "(units, 4 * units)" : "(units, units)");
-  require_shape(a[L::kernel], {x.shape[2], wide}, "the kernel",
+  require_shape(a[L::kernel], {sequence[2], wide}, "the kernel",
                 kLstm ? "(features, 4 * units)" : "(features, units)");
   require_shape(a[L::bias], {wide}, "the bias", kLstm ? "(4 * units,)" : "(units,)");
-  require_shape(a[L::h0], {x.shape[0], units}, "the initial state h", per_row);
-  Dim batch = dim_merge(x.shape[0], a[L::h0].shape[0]);
+  require_shape(a[L::h0], {sequence[0], units}, "the initial state h", per_row);
+  Dim batch = dim_merge(sequence[0], a[L::h0].shape[0]);
   if constexpr (kLstm) {
     require_shape(a[L::c0], {batch, units}, "the initial state c", per_row);
     batch = dim_merge(batch, a[L::c0].shape[0]);
@@ -106,14 +116,17 @@ Bound bind_forward(const BindArgs& a) {
   using L = Layout<kLstm>;
   const L at(a.attrs);
   const RnnOptions options = read_options(a.attrs);
-  const Shape& x = a.in[L::x].shape;
-  const RnnShape shape{x[0], x[1], x[2], a.in[L::recurrent].shape[0]};
+  const Words words(a.in, L::x, at.words);
+  const RnnShape shape = gates_shape(a.out[L::gates].shape, a.in[L::kernel].shape[0], words);
   return with_float(a.in[L::x].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
+    const std::size_t scratch = rnn_forward_scratch<T>(shape, L::kGates);
     const auto run = [=](const Run& r) {
+      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
       const RnnForward<T> call{.shape = shape,
                                .options = options,
                                .x = r.in<T>(L::x),
+                               .words = distinct ? &*distinct : nullptr,
                                .kernel = r.in<T>(L::kernel),
                                .recurrent = r.in<T>(L::recurrent),
                                .bias = r.in<T>(L::bias),
@@ -134,7 +147,7 @@ Bound bind_forward(const BindArgs& a) {
       }
     };
     return {.run = run,
-            .scratch_bytes = rnn_forward_scratch<T>(shape, L::kGates),
+            .scratch_bytes = scratch + words.bytes(),
             .flops = step_flops(shape, L::kGates, shape.features + shape.units)};
   });
 }
@@ -159,7 +172,13 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
     require_shape(a[i], wanted, operand, "of the forward pass");
   };
   read_options(a.attrs);
-  check(G::recurrent, {units, dim_mul(kGates, units)}, "the recurrent kernel");
+  const Dim wide = dim_mul(kGates, units);
+  const Shape x = sequence_shape(a, G::x, at.words);
+  require_same_dtype(gates, a[G::x]);
+  require_shape(Spec{gates.dtype, x}, {batch, steps, x[2]}, "x", "of the forward pass");
+  check(G::recurrent, {units, wide}, "the recurrent kernel");
+  check(G::kernel, {x[2], wide}, "the kernel");
+  check(G::inputs, sequence, "the states before the steps");
   check(G::cells, sequence, "cells");
   check(G::c0, row, "the initial state c");
   if (at.mask != G::kNone) {
@@ -172,74 +191,83 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
   check(at.dc, row, "dc");
   std::vector<Spec> out{gates, Spec{gates.dtype, row}};
   if (kLstm) out.push_back(out[1]);
+  const Dim words = at.words == G::kNone ? 0 : most_words(dim_mul(batch, steps), a[G::x].shape[0]);
+  const Shape dx = at.words == G::kNone ? a[G::x].shape : Shape{words, x[2]};
+  for (const Shape& shape : {dx, Shape{x[2], wide}, Shape{units, wide}, Shape{wide}})
+    out.push_back({gates.dtype, shape});
+  if (at.words != G::kNone) out.push_back({DType::i32, {words}});
   return out;
 }
 
 template <bool kLstm>
 Bound bind_grad(const BindArgs& a) {
   using G = GradLayout<kLstm>;
+  constexpr Dim kGates = Layout<kLstm>::kGates;
   const G at(a.attrs);
   const RnnOptions options = read_options(a.attrs);
-  const Shape& gates = a.in[G::gates].shape;
-  const RnnShape shape{gates[0], gates[1], 0, gates[3]};
+  const Words words(a.in, G::x, at.words);
+  const RnnShape shape = gates_shape(a.in[G::gates].shape, a.in[G::kernel].shape[0], words);
+  const bool masked = at.recurrent_masks != G::kNone;
   return with_float(a.in[G::gates].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
+    const std::size_t scratch =  // the steps, then the products
+        std::max(rnn_backward_scratch<T>(shape, kGates),
+                 rnn_gradients_scratch<T>(shape, kGates, kGates, masked));
     const auto run = [=](const Run& r) {
-      const RnnBackward<T> call{.shape = shape,
-                                .options = options,
-                                .recurrent = r.in<T>(G::recurrent),
-                                .gates = r.in<T>(G::gates),
-                                .cells = input_or_null<T>(r, G::cells),
-                                .c0 = input_or_null<T>(r, G::c0),
-                                .mask = input_or_null<bool>(r, at.mask),
-                                .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
-                                .dy = input_or_null<T>(r, at.dy),
-                                .dh_last = input_or_null<T>(r, at.dh),
-                                .dc_last = input_or_null<T>(r, at.dc),
-                                .dz = r.out<T>(0),
-                                .dh0 = r.out<T>(1),
-                                .dc0 = output_or_null<T>(r, kLstm ? 2 : G::kNone)};
+      const RnnBackward<T> steps{.shape = shape,
+                                 .options = options,
+                                 .recurrent = r.in<T>(G::recurrent),
+                                 .gates = r.in<T>(G::gates),
+                                 .cells = input_or_null<T>(r, G::cells),
+                                 .c0 = input_or_null<T>(r, G::c0),
+                                 .mask = input_or_null<bool>(r, at.mask),
+                                 .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
+                                 .dy = input_or_null<T>(r, at.dy),
+                                 .dh_last = input_or_null<T>(r, at.dh),
+                                 .dc_last = input_or_null<T>(r, at.dc),
+                                 .dz = r.out<T>(G::dz),
+                                 .dh0 = r.out<T>(G::dh0),
+                                 .dc0 = output_or_null<T>(r, G::dc0)};
       if constexpr (kLstm) {
-        lstm_backward(call, r.scratch);
+        lstm_backward(steps, r.scratch);
       } else {
-        simple_rnn_backward(call, r.scratch);
+        simple_rnn_backward(steps, r.scratch);
       }
+      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      const RnnGradients<T> products{.shape = shape,
+                                     .gates = kGates,
+                                     .kept = kGates,
+                                     .dz = r.out<T>(G::dz),
+                                     .x = r.in<T>(G::x),
+                                     .words = distinct ? &*distinct : nullptr,
+                                     .kernel = r.in<T>(G::kernel),
+                                     .before = r.in<T>(G::inputs),
+                                     .let_in = nullptr,
+                                     .recurrent_masks = steps.recurrent_masks,
+                                     .dx = r.out<T>(G::dx),
+                                     .dkernel = r.out<T>(G::dkernel),
+                                     .drecurrent = r.out<T>(G::drecurrent),
+                                     .dbias = r.out<T>(G::dbias),
+                                     .drecurrent_bias = nullptr};
+      rnn_gradients(products, r.scratch);
+      if (distinct && r.outs[G::dwords] != nullptr)
+        write_words(*distinct, words.most(), r.out<std::int32_t>(G::dwords));
     };
     return {.run = run,
-            .scratch_bytes = rnn_backward_scratch<T>(shape, gates[2]),
-            .flops = step_flops(shape, gates[2], shape.units)};
+            .scratch_bytes = scratch + words.bytes(),
+            .flops = step_flops(shape, kGates, 2 * (shape.features + shape.units))};
   });
-}
-
-// The gradient [U, gates * U] of the recurrent kernel, for h [B,T,U] before each step and
-// dz [B * T, gates * U]; a gate's columns saw h through the gate's mask.
-template <Dim kGates>
-ValueId recurrent_gradient(Builder& b, ValueId h, ValueId dz, ValueId masks) {
-  const Shape sequence = b.shape(h);
-  const Dim units = sequence[2], rows = dim_mul(sequence[0], sequence[1]);
-  const Attrs transpose_a{{"transpose_a", true}};
-  if (masks == kNoValue) return b.emit("matmul", {b.reshape(h, {rows, units}), dz}, transpose_a);
-  const std::vector<std::int64_t> ones(kGates, 1), widths(kGates, units);
-  const auto parts = [&](ValueId whole, std::int64_t axis, const std::vector<std::int64_t>& sizes) {
-    return b.emit_all("split", {whole}, {{"axis", axis}, {"sizes", sizes}});
-  };
-  const std::vector<ValueId> gates = parts(dz, 1, widths);
-  const std::vector<ValueId> mask = parts(b.reshape(masks, {kGates, sequence[0], units}), 0, ones);
-  std::vector<ValueId> columns;
-  for (std::size_t g = 0; g < gates.size(); ++g) {
-    const ValueId per_row = b.reshape(mask[g], {sequence[0], 1, units});
-    const ValueId seen = b.reshape(b.mul(h, per_row), {rows, units});
-    columns.push_back(b.emit("matmul", {seen, gates[g]}, transpose_a));
-  }
-  return kGates == 1 ? columns[0] : b.emit("concat", columns, {{"axis", std::int64_t{1}}});
 }
 
 template <bool kLstm>
 Grads vjp(Builder& b, const VjpArgs& v) {
   using L = Layout<kLstm>;
+  using G = GradLayout<kLstm>;
   const L at(v.attrs);
+  refuse_words(at.words);
   Attrs attrs = v.attrs;
-  std::vector<ValueId> in{v.out[L::gates], v.in[L::recurrent]};
+  std::vector<ValueId> in{v.out[L::gates], v.in[L::recurrent], v.in[L::x], v.in[L::kernel],
+                          v.out[L::inputs]};
   if constexpr (kLstm) in.insert(in.end(), {v.out[L::cells], v.in[L::c0]});
   if (at.mask != L::kNone) in.push_back(v.in[at.mask]);
   if (at.recurrent_masks != L::kNone) in.push_back(v.in[at.recurrent_masks]);
@@ -252,26 +280,16 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   arriving(L::h, "has_dh");
   if constexpr (kLstm) arriving(L::c, "has_dc");
   const std::vector<ValueId> d = b.emit_all(kLstm ? "lstm_grad" : "simple_rnn_grad", in, attrs);
-
-  // Every step of every row is one row of the products that remain.
-  const Shape x = b.shape(v.in[L::x]);
-  const Dim units = b.shape(v.in[L::recurrent])[0], rows = dim_mul(x[0], x[1]);
-  const ValueId dz = b.reshape(d[0], {rows, L::kGates * units});
-  const Attrs transpose_a{{"transpose_a", true}}, transpose_b{{"transpose_b", true}};
   Grads grads(v.in.size(), kNoValue);
-  if (v.wanted[L::x])
-    grads[L::x] = b.reshape(b.emit("matmul", {dz, v.in[L::kernel]}, transpose_b), x);
-  if (v.wanted[L::kernel])
-    grads[L::kernel] = b.emit("matmul", {b.reshape(v.in[L::x], {rows, x[2]}), dz}, transpose_a);
-  if (v.wanted[L::recurrent]) {
-    const ValueId masks = at.recurrent_masks == L::kNone ? kNoValue : v.in[at.recurrent_masks];
-    grads[L::recurrent] = recurrent_gradient<L::kGates>(b, v.out[L::inputs], dz, masks);
-  }
-  if (v.wanted[L::bias])
-    grads[L::bias] = b.emit("sum", {dz}, {{"axes", std::vector<std::int64_t>{0}}});
-  if (v.wanted[L::h0]) grads[L::h0] = d[1];
-  if constexpr (kLstm)
-    if (v.wanted[L::c0]) grads[L::c0] = d[2];
+  const auto give = [&](std::size_t input, std::size_t output) {
+    if (v.wanted[input]) grads[input] = d[output];
+  };
+  give(L::x, G::dx);
+  give(L::kernel, G::dkernel);
+  give(L::recurrent, G::drecurrent);
+  give(L::bias, G::dbias);
+  give(L::h0, G::dh0);
+  if constexpr (kLstm) give(L::c0, G::dc0);
   return grads;
 }
 

@@ -1,7 +1,9 @@
 // What the recurrent ops share: reading their attributes and checking their operands.
 #pragma once
 
-#include "kernels/rnn.h"
+#include <optional>
+
+#include "kernels/rnn_gradients.h"
 #include "ops/op.h"
 
 namespace lamina {
@@ -59,6 +61,75 @@ const T* input_or_null(const Run& r, std::size_t at) {
 template <class T>
 T* output_or_null(const Run& r, std::size_t at) {
   return at == kNoOperand ? nullptr : r.out<T>(at);
+}
+
+// ---- Words: with `has_words` a node reads rows of a table, named by ids [batch, steps], where it
+// would read x. The graph pass `fuse` makes such nodes of an embedding and its readers.
+inline Dim most_words(Dim places, Dim rows) {
+  return places == kUnknown || rows == kUnknown ? kUnknown : Distinct::most(places, rows);
+}
+
+// The shape [batch, steps, features] of what the node reads, given its operand x and its words.
+inline Shape sequence_shape(const InferArgs& a, std::size_t x, std::size_t words) {
+  if (words == kNoOperand) {
+    require_rank(a[x], 3, "x (batch, steps, features)");
+    return a[x].shape;
+  }
+  require_rank(a[x], 2, "the table");
+  require_integer(a[words], "the words");
+  require_rank(a[words], 2, "the words (batch, steps)");
+  return {a[words].shape[0], a[words].shape[1], a[x].shape[1]};
+}
+
+inline void refuse_words(std::size_t words) {
+  if (words != kNoOperand)
+    throw Error("has no gradient with words: they come after the reverse pass");
+}
+
+// At bind and run time.
+class Words {
+ public:
+  Words(std::span<const Spec> in, std::size_t x, std::size_t at) : at_(at) {
+    if (at == kNoOperand) return;
+    rows_ = in[x].shape[0];
+    places_ = element_count(in[at].shape);
+    dtype_ = in[at].dtype;
+  }
+  Dim rows() const { return rows_; }
+  Dim most() const { return at_ == kNoOperand ? 0 : Distinct::most(places_, rows_); }
+  std::size_t bytes() const { return at_ == kNoOperand ? 0 : Distinct::bytes(places_, rows_); }
+
+  // The distinct words of this run, if the node has words. One out of range is noted.
+  std::optional<Distinct> find(const Run& r, std::byte* memory) const {
+    if (at_ == kNoOperand) return std::nullopt;
+    Distinct distinct(memory, places_, rows_);
+    with_index(dtype_, [&](auto tag) {
+      const auto* ids = r.in<decltype(tag)>(at_);
+      distinct.build([&](Dim place) -> Dim {
+        const auto id = static_cast<Dim>(ids[place]);
+        if (id >= 0 && id < rows_) return id;
+        r.failure->note("index %lld is out of range", static_cast<long long>(id));
+        return 0;
+      });
+    });
+    return distinct;
+  }
+
+ private:
+  std::size_t at_;
+  Dim rows_ = 0, places_ = 0;
+  DType dtype_ = DType::i32;
+};
+
+// From the shape [batch, steps, gates, units] of the gates.
+inline RnnShape gates_shape(const Shape& gates, Dim features, const Words& words) {
+  return {gates[0], gates[1], features, gates[3], words.rows()};
+}
+
+// The table's gradient goes to the update as rows: of which words, -1 where there is none.
+inline void write_words(const Distinct& distinct, Dim most, std::int32_t* out) {
+  for (Dim slot = 0; slot < most; ++slot)
+    out[slot] = slot < distinct.count() ? static_cast<std::int32_t>(distinct.value(slot)) : -1;
 }
 
 }  // namespace lamina

@@ -1,0 +1,18 @@
+// Parts of the pass `fuse`, a family of operations each.
+#pragma once
+
+#include "lamina/graph.h"
+
+namespace lamina {
+
+// Normalization joined with its neighbours.
+void fuse_norms(Graph& graph);
+
+// Maximum pooling joined with what comes before it.
+void fuse_pooling(Graph& graph);
+
+// rnn(embedding(table, ids), ...) -> rnn(table, ..., ids), and its gradient alike: a recurrent
+// layer over embedded words works once for each distinct word. After the sparse updates are found.
+void fuse_embeddings(Graph& graph);
+
+}  // namespace lamina

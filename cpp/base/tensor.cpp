@@ -1,6 +1,9 @@
 #include "lamina/tensor.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 namespace lamina {
@@ -9,7 +12,66 @@ namespace {
 constexpr std::align_val_t kAlign{64};
 constexpr std::size_t kAlignBytes = 64;
 
+// Large blocks wait here for the next tensor of about their size. The C library gives them back to
+// the kernel, and fresh pages cost more than computing what fills them.
+class KeptBlocks {
+ public:
+  static constexpr std::size_t kLeast = 1 << 20;
+
+  // A kept block of at least `bytes`, which becomes its real size; null if there is none.
+  void* take(std::size_t& bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (std::size_t i = count_; i-- > 0;) {
+      const Block block = blocks_[i];
+      if (block.bytes < bytes || block.bytes - bytes > bytes / 4) continue;
+      remove(i);
+      bytes = block.bytes;
+      return block.data;
+    }
+    return nullptr;
+  }
+
+  // Takes the block over; the oldest make room for it.
+  void keep(void* data, std::size_t bytes) {
+    if (bytes > kMost) return ::operator delete(data, kAlign);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    while (count_ == blocks_.size() || kept_ + bytes > kMost) {
+      ::operator delete(blocks_[0].data, kAlign);
+      remove(0);
+    }
+    blocks_[count_++] = {data, bytes};
+    kept_ += bytes;
+  }
+
+ private:
+  struct Block {
+    void* data;
+    std::size_t bytes;
+  };
+  void remove(std::size_t i) {
+    kept_ -= blocks_[i].bytes;
+    std::copy(blocks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+              blocks_.begin() + static_cast<std::ptrdiff_t>(count_),
+              blocks_.begin() + static_cast<std::ptrdiff_t>(i));
+    --count_;
+  }
+  static constexpr std::size_t kMost = 128 << 20;  // bytes, of all together
+  std::mutex mutex_;
+  std::array<Block, 16> blocks_{};  // oldest first
+  std::size_t count_ = 0, kept_ = 0;
+};
+// Tensors may die after static destructors have run.
+KeptBlocks& kept_blocks() {
+  static auto* blocks = new KeptBlocks;
+  return *blocks;
+}
+
 std::shared_ptr<void> allocate(std::size_t bytes) {
+  if (bytes >= KeptBlocks::kLeast) {
+    void* p = kept_blocks().take(bytes);
+    if (p == nullptr) p = ::operator new(bytes, kAlign);
+    return {p, [bytes](void* q) { kept_blocks().keep(q, bytes); }};
+  }
   // Never of size zero, so that an empty tensor has an address too.
   void* p = ::operator new(bytes == 0 ? kAlignBytes : bytes, kAlign);
   return {p, [](void* q) { ::operator delete(q, kAlign); }};

@@ -214,11 +214,12 @@ py::list step_table(const Program& program) {
 
 void bind_program(py::module_& m) {
   py::class_<Program, std::shared_ptr<Program>>(m, "Program", "A graph made ready to run.")
-      .def(py::init([](const GraphHandle& g, bool fuse, bool reuse) {
+      .def(py::init([](const GraphHandle& g, bool fuse, bool reuse, bool borrow) {
              const ProgramOptions wanted = default_options();
-             return Program::make(g.graph, {fuse && wanted.fuse, reuse && wanted.reuse});
+             return Program::make(g.graph, {fuse && wanted.fuse, reuse && wanted.reuse, borrow});
            }),
-           py::arg("graph"), py::arg("fuse") = true, py::arg("reuse") = true)
+           py::arg("graph"), py::arg("fuse") = true, py::arg("reuse") = true,
+           py::arg("borrow") = false)
       .def("__call__", &call, py::arg("inputs"), "Run once: arrays in, new arrays out.")
       .def(
           "run",

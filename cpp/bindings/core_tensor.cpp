@@ -126,6 +126,12 @@ void bind_tensor(py::module_& m) {
       .def("assign", &Variable::assign, py::arg("value"));
 
   m.def(
+      "empty_array",
+      [](const py::iterable& shape, const std::string& dtype) {
+        return array_of(Tensor({parse_dtype(dtype), shape_of(shape)}));
+      },
+      py::arg("shape"), py::arg("dtype"), "An array of any values, in the engine's own memory.");
+  m.def(
       "set_to_zero",
       [](const std::vector<VariablePtr>& variables) {
         for (const VariablePtr& v : variables) std::memset(v->value().raw(), 0, v->value().bytes());

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <mutex>
 #include <numeric>
 
 #include "base/denormals.h"
@@ -46,7 +48,11 @@ class EpochRunner {
  public:
   EpochRunner(const std::shared_ptr<Program>& main, const std::shared_ptr<Program>& tail,
               std::span<const Column> columns, const EpochOptions& options)
-      : options_(options), columns_(columns), main_(main), main_program_(*main) {
+      : options_(options),
+        columns_(columns),
+        main_(main),
+        main_program_(*main),
+        borrows_(main->impl().options.borrow) {
     if (tail != nullptr) {
       tail_.emplace(tail);
       tail_program_ = tail.get();
@@ -63,27 +69,43 @@ class EpochRunner {
     if (columns.size() != graph.inputs.size())
       throw Error("the program takes " + std::to_string(graph.inputs.size()) + " columns, got " +
                   std::to_string(columns.size()));
+    if (borrows_ && options.order != nullptr)
+      throw Error("run_epoch: a program that borrows its inputs takes rows in order only");
     for (const ValueId id : graph.inputs)
       row_bytes_.push_back(byte_size(graph.values[id].spec) /
                            static_cast<std::size_t>(options.batch));
     for (const ValueId id : graph.outputs)
       out_row_bytes_.push_back(byte_size(graph.values[id].spec) /
                                static_cast<std::size_t>(options.batch));
+    const std::int64_t batches = (options.rows + options.batch - 1) / options.batch;
+    end_ = options.last_batch < 0 ? batches : std::min(options.last_batch, batches);
+    apart_ = are_independent();
+  }
+
+  // A team pays for this epoch.
+  bool wants_team() const {
+    if (main_program_.impl().wants_team) return true;
+    if (tail_program_ != nullptr && tail_program_->impl().wants_team) return true;
+    return apart_ &&
+           static_cast<double>(end_ - options_.first_batch) * step_flops() > 4 * kMinParallelWork;
   }
 
   EpochResult run() {
     const FlushDenormals flush;
-    const std::int64_t batches = (options_.rows + options_.batch - 1) / options_.batch;
-    const std::int64_t end =
-        options_.last_batch < 0 ? batches : std::min(options_.last_batch, batches);
+    return apart_ ? run_apart() : run_in_turn();
+  }
+
+ private:
+  EpochResult run_in_turn() {
+    const Program::Lease plan(main_);
     Ticker ticker(options_.interval_ms);
     EpochResult result;
-    for (std::int64_t b = options_.first_batch; b < end; ++b) {
+    for (std::int64_t b = options_.first_batch; b < end_; ++b) {
       if (options_.hook_every_batch && options_.before_batch && !options_.before_batch(b)) {
         result.stopped = true;
         break;
       }
-      step(b);
+      step(b, is_whole(b) ? *plan : **tail_);
       ++result.batches;
       const bool call = options_.after_batch && (options_.hook_every_batch || ticker.tick());
       if (call && !options_.after_batch(b)) {
@@ -94,13 +116,84 @@ class EpochRunner {
     return result;
   }
 
- private:
-  void step(std::int64_t batch) {
+  // Batches that change no state run side by side, each on one thread from end to end: within a
+  // batch nobody waits for anybody, and its values stay in one core's cache. Hooks are called
+  // between spans of batches.
+  EpochResult run_apart() {
+    EpochResult result;
+    std::int64_t span = 2 * team_size();
+    for (std::int64_t b = options_.first_batch; b < end_;) {
+      const std::int64_t count = std::min(span, end_ - b);
+      const double start = now_ms();
+      run_span(b, count);
+      const double elapsed = now_ms() - start;
+      if (elapsed < options_.interval_ms / 4) span *= 2;
+      if (elapsed > options_.interval_ms && span > 2 * team_size()) span /= 2;
+      result.batches += count;
+      b += count;
+      if (options_.after_batch && !options_.after_batch(b - 1)) {
+        result.stopped = true;
+        break;
+      }
+    }
+    return result;
+  }
+
+  void run_span(std::int64_t first, std::int64_t count) {
+    const std::int64_t chunks = std::min<std::int64_t>(count, 64);
+    std::mutex mutex;
+    std::exception_ptr error;
+    std::int64_t failed = end_;  // the first batch that threw
+    parallel_chunks(chunks, [&](std::int64_t chunk) {
+      const std::int64_t end = first + (chunk + 1) * count / chunks;
+      std::int64_t b = first + chunk * count / chunks;
+      try {
+        const Program::Lease plan(main_);
+        for (; b < end && is_whole(b); ++b) step(b, *plan);
+        if (b < end) step(b, **tail_);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (b < failed) {
+          failed = b;
+          error = std::current_exception();
+        }
+      }
+    });
+    if (error != nullptr) std::rethrow_exception(error);
+  }
+
+  // May batches run side by side? Each running one has an arena of its own.
+  bool are_independent() const {
+    constexpr std::size_t kMostArenaBytes = 256 << 20;
+    if (options_.hook_every_batch || watches_ || end_ - options_.first_batch < 2) return false;
+    const auto threads = static_cast<std::size_t>(team_size());
+    if (threads < 2 || main_program_.arena_bytes() > kMostArenaBytes / threads) return false;
+    return is_pure(main_program_) && (tail_program_ == nullptr || is_pure(*tail_program_));
+  }
+  static bool is_pure(const Program& program) {
+    const Graph& graph = program.graph();
+    return graph.assigns.empty() &&
+           std::none_of(graph.nodes.begin(), graph.nodes.end(),
+                        [](const Node& node) { return node.op->has(kCallsPython); });
+  }
+
+  double step_flops() const {
+    double flops = 0;
+    for (const Step& step : main_program_.impl().steps) flops += step.flops;
+    return flops;
+  }
+
+  bool is_whole(std::int64_t batch) const { return (batch + 1) * options_.batch <= options_.rows; }
+
+  void step(std::int64_t batch, Plan& plan) {
     const std::int64_t first = batch * options_.batch;
     const std::int64_t rows = std::min(options_.batch, options_.rows - first);
     const bool whole = rows == options_.batch;
-    Plan& plan = whole ? *main_ : **tail_;
-    for (std::size_t c = 0; c < columns_.size(); ++c) gather(c, first, rows, plan.input(c));
+    for (std::size_t c = 0; c < columns_.size(); ++c)
+      if (borrows_)
+        plan.set_input(c, row(c, first));
+      else
+        gather(c, first, rows, plan.input(c));
     plan.run_to_seam();
     if (plan.failed()) fail(plan, batch);
     if (watches_ && !reported_ && !loss_is_finite(plan, whole)) report(batch, first, rows);
@@ -112,18 +205,21 @@ class EpochRunner {
                     plan.output(k), static_cast<std::size_t>(rows) * out_row_bytes_[k]);
   }
 
+  const std::byte* row(std::size_t column, std::int64_t i) const {
+    return static_cast<const std::byte*>(columns_[column].rows) +
+           static_cast<std::size_t>(i) * row_bytes_[column];
+  }
+
   void gather(std::size_t column, std::int64_t first, std::int64_t rows, void* to) const {
     const std::size_t bytes = row_bytes_[column];
-    const auto* from = static_cast<const std::byte*>(columns_[column].rows);
     if (options_.order == nullptr) {
-      std::memcpy(to, from + static_cast<std::size_t>(first) * bytes,
-                  static_cast<std::size_t>(rows) * bytes);
+      std::memcpy(to, row(column, first), static_cast<std::size_t>(rows) * bytes);
       return;
     }
     auto* out = static_cast<std::byte*>(to);
     for (std::int64_t r = 0; r < rows; ++r)
-      std::memcpy(out + static_cast<std::size_t>(r) * bytes,
-                  from + static_cast<std::size_t>(options_.order[first + r]) * bytes, bytes);
+      std::memcpy(out + static_cast<std::size_t>(r) * bytes, row(column, options_.order[first + r]),
+                  bytes);
   }
 
   static bool finite(const void* value, DType dtype) {
@@ -160,11 +256,14 @@ class EpochRunner {
 
   const EpochOptions& options_;
   std::span<const Column> columns_;
-  Program::Lease main_;
+  std::shared_ptr<Program> main_;
   std::optional<Program::Lease> tail_;
   const Program& main_program_;
   const Program* tail_program_ = nullptr;
   std::vector<std::size_t> row_bytes_, out_row_bytes_;
+  std::int64_t end_ = 0;  // behind the last batch
+  bool borrows_;          // the programs read their inputs where the columns are
+  bool apart_ = false;    // batches run side by side
   bool watches_ = false;  // there is a loss to look at
   bool reported_ = false;
 };
@@ -191,8 +290,7 @@ EpochResult run_epoch(const std::shared_ptr<Program>& main, const std::shared_pt
   EpochRunner runner(main, tail, columns, options);
   EpochResult result;
   const auto body = [&](std::int64_t) { result = runner.run(); };
-  const bool team = main->impl().wants_team || (tail != nullptr && tail->impl().wants_team);
-  if (team)
+  if (runner.wants_team())
     with_team(body);
   else
     body(0);

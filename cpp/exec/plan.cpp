@@ -150,7 +150,10 @@ void Program::run_into(std::span<const void* const> inputs, std::span<void* cons
   const FlushDenormals flush;
   const Graph& g = impl_->graph;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    std::memcpy(plan->input(i), inputs[i], byte_size(g.values[g.inputs[i]].spec));
+    if (impl_->options.borrow)
+      plan->set_input(i, inputs[i]);
+    else
+      std::memcpy(plan->input(i), inputs[i], byte_size(g.values[g.inputs[i]].spec));
   const auto run = [&](std::int64_t) {
     plan->run();
     if (plan->failed()) plan->throw_failure();  // found after the seam

@@ -355,6 +355,60 @@ TEST(Epoch, GathersByOrderAndHandlesTheRest) {
   EXPECT_EQ(sink, (std::vector<float>{8, 9, 0, 1, 6, 7, 2, 3, 4, 5}));
 }
 
+// A lookup and a product: changes no state, so its batches may run side by side.
+Graph lookup(Dim rows) {
+  Graph g;
+  Builder b(g);
+  const ValueId ids = b.input({DType::i32, {rows, 1}});
+  Tensor table({DType::f32, {9, 4}}), w({DType::f32, {4, 300}});
+  for (std::size_t i = 0; i < table.size(); ++i) table.data<float>()[i] = static_cast<float>(i) / 7;
+  for (std::size_t i = 0; i < w.size(); ++i) w.data<float>()[i] = 1 / static_cast<float>(i + 1);
+  const ValueId rows_of = b.emit("embedding", {b.constant(table), ids});
+  b.output(b.emit("matmul", {b.reshape(rows_of, {rows, 4}), b.constant(w)}));
+  return g;
+}
+
+TEST(Epoch, BatchesWithoutStateRunSideBySide) {
+  constexpr Dim kRows = 1001;
+  Tensor ids({DType::i32, {kRows, 1}});
+  for (Dim i = 0; i < kRows; ++i) ids.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % 9);
+  const std::vector<Column> columns{{ids.raw()}};
+  std::vector<std::vector<float>> results;
+  for (const bool borrow : {false, true})
+    for (const int threads : {1, 3}) {
+      set_num_threads(threads);
+      std::vector<float> sink(kRows * 300);
+      std::int64_t last = -1;
+      EpochOptions o;
+      o.rows = kRows;
+      o.batch = 4;
+      o.sinks = {sink.data()};
+      o.interval_ms = 0;
+      o.after_batch = [&](std::int64_t batch) { return batch > last && (last = batch, true); };
+      const ProgramOptions options{.borrow = borrow};
+      const EpochResult r = run_epoch(Program::make(lookup(4), options),
+                                      Program::make(lookup(1), options), columns, o);
+      EXPECT_EQ(r.batches, 251);
+      if (threads > 1) {
+        EXPECT_EQ(last, 250);  // the end of the last span
+      }
+      results.push_back(std::move(sink));
+    }
+  for (const auto& result : results) EXPECT_EQ(result, results[0]);
+
+  ids.data<std::int32_t>()[905] = ids.data<std::int32_t>()[17] = 9;
+  EpochOptions o;
+  o.rows = 1000;
+  o.batch = 4;
+  try {
+    run_epoch(Program::make(lookup(4)), nullptr, columns, o);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("batch 4"), std::string::npos) << e.what();
+  }
+  set_num_threads(1);
+}
+
 TEST(Epoch, AHookStops) {
   const Mlp model(16);
   const Data data(64);

@@ -18,6 +18,7 @@ __all__: list[str] = [
     "compiler",
     "eager",
     "eigen_version",
+    "empty_array",
     "forget_function",
     "isa",
     "isa_level",
@@ -138,7 +139,9 @@ class Program:
         """
         Run once: arrays in, new arrays out.
         """
-    def __init__(self, graph: Graph, fuse: bool = True, reuse: bool = True) -> None: ...
+    def __init__(
+        self, graph: Graph, fuse: bool = True, reuse: bool = True, borrow: bool = False
+    ) -> None: ...
     def read_numbers(self) -> list[typing.Any]:
         """
         Run once without inputs; the outputs, single numbers, as floats.
@@ -173,6 +176,11 @@ def eager(
     """
 
 def eigen_version() -> str: ...
+def empty_array(shape: collections.abc.Iterable[typing.Any], dtype: str) -> numpy.ndarray:
+    """
+    An array of any values, in the engine's own memory.
+    """
+
 def forget_function(id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def isa() -> str:
     """

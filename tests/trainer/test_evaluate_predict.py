@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,41 @@ def test_the_result_is_the_callers() -> None:
     np.testing.assert_array_equal(first, kept)
     first[...] = 0
     np.testing.assert_array_equal(model.predict(X[3:6], verbose=0), second)
+
+
+def test_the_result_dies_with_its_last_reference() -> None:
+    model = model_of()
+    gc.collect()
+    gc.disable()
+    try:
+        whole = weakref.ref(model.predict(X, batch_size=10, verbose=0))
+        assert whole() is None
+    finally:
+        gc.enable()
+
+
+def test_rows_are_read_wherever_they_lie() -> None:
+    model = model_of()
+    shifted = np.zeros(X.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(X.shape)
+    shifted[...] = X
+    assert not shifted.flags.aligned
+    for x in (shifted, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
+        for rows in (len(x), 3, 3):
+            np.testing.assert_array_equal(
+                model.predict(x[:rows], batch_size=10, verbose=0),
+                model.predict(X[:rows].copy(), verbose=0),
+            )
+
+
+def test_predict_keeps_no_activations() -> None:
+    """Two buffers take turns, however many layers there are."""
+
+    def arena_bytes(depth: int) -> int:
+        layers = [lamina.layers.Dense(64, "relu") for _ in range(depth)]
+        model = lamina.Sequential([lamina.Input((64,)), *layers])
+        return model._step("predict", (np.zeros((128, 64), np.float32),)).program.arena_bytes
+
+    assert arena_bytes(20) == arena_bytes(2) <= 2 * 128 * 64 * 4
 
 
 def test_several_outputs_give_a_list_and_a_dict_gives_a_dict() -> None:

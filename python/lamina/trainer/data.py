@@ -28,7 +28,7 @@ def as_column(value: Any, name: str) -> np.ndarray:
     if hasattr(value, "to_numpy") and not isinstance(value, np.ndarray):  # pandas, polars
         value = value.to_numpy()
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0:
-        return np.ascontiguousarray(value, dtype=config.floatx())
+        return plain(value, config.floatx())
     try:
         array = value.numpy() if isinstance(value, Tensor) else convert(value).numpy()
     except TypeError as error:
@@ -37,9 +37,12 @@ def as_column(value: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: {error}") from None
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch axis. Got the single number {array.item()!r}.")
-    if array.dtype.kind == "f":
-        array = np.ascontiguousarray(array, dtype=config.floatx())
-    return np.ascontiguousarray(array)
+    return plain(array, config.floatx() if array.dtype.kind == "f" else None)
+
+
+def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """The array as the engine reads it where it lies: contiguous and aligned."""
+    return np.require(array, dtype, ["C", "A", "E"])
 
 
 def _is_leaf_list(value: Any) -> bool:

@@ -244,11 +244,13 @@ class EpochLoop:
         self.callbacks.on_predict_begin()
         self._run()
         self.callbacks.on_predict_end()
+        # This loop may outlive the call, until Python looks for cycles; its results must not.
+        outputs, self._outputs = self._outputs, []
         if self._in_engine:
-            return packed(self._structure, self._outputs)
-        if not self._outputs:
+            return packed(self._structure, outputs)
+        if not outputs:
             raise ValueError("predict(): the data source yielded no batch.")
-        parts = [np.concatenate(column) for column in zip(*self._outputs, strict=True)]
+        parts = [np.concatenate(column) for column in zip(*outputs, strict=True)]
         return packed(self._structure, parts)
 
     # ---- running batches
@@ -318,7 +320,7 @@ class EpochLoop:
                     f"predict(): an output has shape {shape} for a batch of {self._batch} rows; "
                     "the batch must be its first axis. Call the model directly instead."
                 )
-            buffers.append(np.empty((rows, *shape[1:]), dtype))
+            buffers.append(_core.empty_array((rows, *shape[1:]), dtype))
         return buffers
 
     def _hooks(self, first: int) -> tuple[Callable[[int], Any] | None, Callable[[int], Any] | None]:

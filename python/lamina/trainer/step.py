@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ _MOST_PROGRAMS = 64
 class Step:
     """One program: what it was traced for, and what its results mean."""
 
-    def __init__(self, tracer: Tracer, outputs: Any, names: Sequence[str]) -> None:
+    def __init__(self, mode: str, tracer: Tracer, outputs: Any, names: Sequence[str]) -> None:
         self.tracer = tracer
         self.outputs = outputs  # predict: the structure of the outputs, with shapes
-        self.program = tracer.program()
+        # The rows to predict are read where they lie: they come in order.
+        self.program = tracer.program(borrow=mode == "predict")
         self.bounds = self.program.input_bounds
         self.names = list(names)  # of the inputs, for messages
 
@@ -171,14 +172,13 @@ class LogVariables:
 
 def packed(outputs: Any, arrays: Sequence[np.ndarray]) -> Any:
     """Arrays in the structure of the outputs; its leaves are (shape, dtype)."""
-    remaining = iter(arrays)
+    return _packed(outputs, iter(arrays))
 
-    def build(value: Any) -> Any:
-        if isinstance(value, dict):
-            made = {key: build(value[key]) for key in sorted(value)}
-            return {key: made[key] for key in value}
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
-            return next(remaining)
-        return structure.rebuilt(value, [build(item) for item in value])
 
-    return build(outputs)
+def _packed(outputs: Any, arrays: Iterator[np.ndarray]) -> Any:
+    if isinstance(outputs, dict):
+        made = {key: _packed(outputs[key], arrays) for key in sorted(outputs)}
+        return {key: made[key] for key in outputs}
+    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str):
+        return next(arrays)
+    return structure.rebuilt(outputs, [_packed(item, arrays) for item in outputs])

@@ -17,6 +17,7 @@ from lamina.trainer.compiling import CompiledModel
 from lamina.trainer.data import (
     ArraySource,
     class_weights,
+    plain,
     row_count,
     source_of,
     split_validation,
@@ -65,7 +66,7 @@ class Trainer(CompiledModel):
                         self._trainer_logs[mode].keep(step(trimmed(data)) or {})
             finally:
                 self._clear_losses()  # type: ignore[attr-defined]
-        return Step(tracer, outputs, names)
+        return Step(mode, tracer, outputs, names)
 
     def _refresh(self) -> None:
         """Forget the programs when an attribute of a layer was replaced since they were traced."""
@@ -254,8 +255,8 @@ class Trainer(CompiledModel):
             self._trainer_predict.clear()
 
         def run(x: np.ndarray) -> np.ndarray:
-            if x.dtype is not dtype or not x.flags.c_contiguous:
-                x = np.ascontiguousarray(x, dtype)
+            if x.dtype is not dtype or not (x.flags.c_contiguous and x.flags.aligned):
+                x = plain(x, dtype)
             if bounded:
                 step.check_ids([x], "predict()")
             return program([x])[0]

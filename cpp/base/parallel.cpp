@@ -238,6 +238,25 @@ constinit Team team;
 constinit std::atomic<int> limit{0};  // of set_num_threads; 0: none
 constinit thread_local bool holds_team = false;
 constinit thread_local bool in_job = false;
+constinit thread_local ChunkWatch* watch = nullptr;
+
+// A number for each thread of the team that was ever watched; the holder is 0.
+int watched_number() {
+  if (holds_team) return 0;
+  static constinit std::atomic<int> count{0};
+  thread_local const int number = count.fetch_add(1) + 1;
+  return number;
+}
+
+void run_watched(std::int64_t chunks, const ChunkFn& body, ChunkWatch& by) {
+  const std::int64_t begin = clock_ns();
+  team.run(chunks, [&](std::int64_t chunk) {
+    const std::int64_t chunk_begin = clock_ns();
+    body(chunk);
+    by.ran_chunk(watched_number(), chunk_begin, clock_ns());
+  });
+  by.ran_job(begin, clock_ns());
+}
 
 #if defined(__unix__) || defined(__APPLE__)
 [[maybe_unused]] const int at_fork =
@@ -292,7 +311,19 @@ void parallel_chunks(std::int64_t chunks, ChunkFn body) {
     return;
   }
   const Raised raised(in_job);
+  if (watch != nullptr) {
+    run_watched(chunks, body, *watch);
+    return;
+  }
   team.run(chunks, body);
+}
+
+void watch_chunks(ChunkWatch* by) { watch = by; }
+
+std::int64_t clock_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 void with_team(ChunkFn body) {

@@ -51,6 +51,17 @@ void with_team(ChunkFn body);
 // the affinity mask, the container's CPU quota and set_num_threads.
 int team_size();
 
+// Learns who ran the chunks of the jobs that one thread starts, and when (nanoseconds of the steady
+// clock). Called by several threads at once; 0 is the thread that started the job.
+class ChunkWatch {
+ public:
+  virtual ~ChunkWatch() = default;
+  virtual void ran_chunk(int thread, std::int64_t begin, std::int64_t end) = 0;
+  virtual void ran_job(std::int64_t begin, std::int64_t end) = 0;
+};
+void watch_chunks(ChunkWatch* watch);  // of the calling thread's jobs; null: nobody looks
+std::int64_t clock_ns();
+
 // Memory of the calling thread for a kernel's packing buffers, 64-byte aligned, kept between calls;
 // grows at first use only. `slot` 0..3 tells apart buffers that live at the same time.
 void* workspace_bytes(int slot, std::size_t bytes);

@@ -41,5 +41,6 @@ std::vector<const void*> pointers_of(const Graph& graph, const std::vector<py::a
 void bind_tensor(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_program(py::module_& m);
+void bind_profile(py::module_& m);
 
 }  // namespace lamina::python

@@ -26,6 +26,7 @@ PYBIND11_MODULE(_core, m) {
   bind_tensor(m);
   bind_graph(m);
   bind_program(m);
+  bind_profile(m);
   m.def("version", &version);
   m.def("isa", &isa, "Level the loaded engine was compiled for.");
   m.def("isa_level", &isa_level);

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "exec/program.h"
 #include "kernels/narrow.h"
+#include "lamina/profile.h"
 
 namespace lamina {
 namespace {
@@ -162,10 +163,11 @@ class EpochRunner {
     if (error != nullptr) std::rethrow_exception(error);
   }
 
-  // May batches run side by side? Each running one has an arena of its own.
+  // May batches run side by side? Each running one has an arena of its own; a recording sees one.
   bool are_independent() const {
     constexpr std::size_t kMostArenaBytes = 256 << 20;
     if (options_.hook_every_batch || watches_ || end_ - options_.first_batch < 2) return false;
+    if (main_program_.is_recording()) return false;
     const auto threads = static_cast<std::size_t>(team_size());
     if (threads < 2 || main_program_.arena_bytes() > kMostArenaBytes / threads) return false;
     return is_pure(main_program_) && (tail_program_ == nullptr || is_pure(*tail_program_));
@@ -189,11 +191,17 @@ class EpochRunner {
     const std::int64_t first = batch * options_.batch;
     const std::int64_t rows = std::min(options_.batch, options_.rows - first);
     const bool whole = rows == options_.batch;
-    for (std::size_t c = 0; c < columns_.size(); ++c)
-      if (borrows_)
-        plan.set_input(c, row(c, first));
-      else
-        gather(c, first, rows, plan.input(c));
+    const auto read_inputs = [&] {
+      for (std::size_t c = 0; c < columns_.size(); ++c)
+        if (borrows_)
+          plan.set_input(c, row(c, first));
+        else
+          gather(c, first, rows, plan.input(c));
+    };
+    if (Recording* const r = plan.recording(); r != nullptr)
+      r->measure(r->gather_step(), read_inputs);
+    else
+      read_inputs();
     plan.run_to_seam();
     if (plan.failed()) fail(plan, batch);
     if (watches_ && !reported_ && !loss_is_finite(plan, whole)) report(batch, first, rows);

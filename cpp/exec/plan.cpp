@@ -4,6 +4,7 @@
 #include "base/denormals.h"
 #include "base/parallel.h"
 #include "exec/program.h"
+#include "lamina/profile.h"
 
 namespace lamina {
 
@@ -90,6 +91,11 @@ struct Plan::Impl {
   }
 
   void run(std::size_t begin, std::size_t end) const {
+    if (recording != nullptr) {
+      for (std::size_t i = begin; i < end; ++i)
+        recording->measure(i, [&] { program.steps[i].run(runs[i]); });
+      return;
+    }
     for (std::size_t i = begin; i < end; ++i) program.steps[i].run(runs[i]);
   }
 
@@ -98,7 +104,13 @@ struct Plan::Impl {
     const void* from;
     std::size_t bytes;
   };
+  void assign() const {
+    for (const Copy& c : saves) std::memcpy(c.to, c.from, c.bytes);
+    for (const Copy& c : copies) std::memmove(c.to, c.from, c.bytes);
+  }
+
   const Program::Impl& program;
+  Recording* recording = nullptr;
   Tensor arena;
   Failure failure;
   std::vector<void*> pointers;
@@ -141,9 +153,16 @@ void Plan::hand_failure(Failure& to) {
 
 void Plan::finish() {
   impl_->run(impl_->program.seam_step, impl_->program.steps.size());
-  for (const Impl::Copy& c : impl_->saves) std::memcpy(c.to, c.from, c.bytes);
-  for (const Impl::Copy& c : impl_->copies) std::memmove(c.to, c.from, c.bytes);
+  if (Recording* const r = impl_->recording; r != nullptr) {
+    r->measure(r->assign_step(), [&] { impl_->assign(); });
+    r->finish_run();
+  } else {
+    impl_->assign();
+  }
 }
+
+void Plan::set_recording(Recording* recording) { impl_->recording = recording; }
+Recording* Plan::recording() const { return impl_->recording; }
 
 void Program::run_into(std::span<const void* const> inputs, std::span<void* const> outputs) {
   const Lease plan(shared_from_this());

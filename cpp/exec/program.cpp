@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/parallel.h"
+#include "lamina/profile.h"
 
 namespace lamina {
 namespace {
@@ -89,7 +90,7 @@ std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
   for (const Unit& unit : units) {
     Step step;
     Bound bound;
-    step.node = unit[0];
+    step.unit = unit;
     if (unit[0] >= graph.seam) impl.seam_step = std::min(impl.seam_step, impl.steps.size());
     if (unit.size() == 1) {
       const Node& node = graph.nodes[unit[0]];
@@ -107,6 +108,7 @@ std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
     }
     step.run = std::move(bound.run);
     step.flops = bound.flops;
+    step.bytes_read = bound.bytes_read;
     scratch.push_back(bound.scratch_bytes);
     impl.wants_team = impl.wants_team || bound.flops > kMinParallelWork;
     impl.steps.push_back(std::move(step));
@@ -122,20 +124,6 @@ Program::~Program() = default;
 const Graph& Program::graph() const { return impl_->graph; }
 std::size_t Program::arena_bytes() const { return impl_->layout.arena_bytes; }
 std::size_t Program::step_count() const { return impl_->steps.size(); }
-
-std::vector<StepInfo> Program::steps() const {
-  std::vector<StepInfo> infos;
-  for (const Step& step : impl_->steps) {
-    const Node& node = impl_->graph.nodes[step.node];
-    StepInfo info{
-        std::string(node.op->name), impl_->graph.origins[node.origin], {}, {}, step.flops};
-    for (const ValueId id : step.in) info.in.push_back(impl_->graph.values[id].spec);
-    for (const ValueId id : step.out)
-      if (id != kNoValue) info.out.push_back(impl_->graph.values[id].spec);
-    infos.push_back(std::move(info));
-  }
-  return infos;
-}
 
 std::vector<Program::Placement> Program::placements() const {
   std::vector<Placement> placements;
@@ -192,6 +180,7 @@ std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {
 Program::Lease::Lease(std::shared_ptr<Program> program) : program_(std::move(program)) {
   {
     const std::lock_guard<std::mutex> lock(program_->pool_mutex_);
+    recording_ = program_->recording_;
     if (!program_->pool_.empty()) {
       plan_ = std::move(program_->pool_.back());
       program_->pool_.pop_back();
@@ -199,9 +188,12 @@ Program::Lease::Lease(std::shared_ptr<Program> program) : program_(std::move(pro
   }
   if (plan_ == nullptr) plan_ = std::make_unique<Plan>(*program_);
   plan_->rebind();
+  if (recording_ != nullptr && !recording_->claim()) recording_ = nullptr;
+  plan_->set_recording(recording_.get());
 }
 
 Program::Lease::~Lease() {
+  if (recording_ != nullptr) recording_->release();
   const std::lock_guard<std::mutex> lock(program_->pool_mutex_);
   program_->pool_.push_back(std::move(plan_));
 }

@@ -9,8 +9,9 @@ struct Step {
   Kernel run;
   std::vector<ValueId> in, out;  // kNoValue: an output that nobody reads
   std::uint32_t scratch = ~0U;   // root
-  std::size_t node = 0;          // the first node of the unit, for names
+  Unit unit;                     // its nodes, for names
   double flops = 0;
+  std::optional<std::size_t> bytes_read;
 };
 
 struct Program::Impl {

@@ -26,7 +26,9 @@ class Reverse {
         builder_(graph),
         nodes_(graph.nodes.size()),
         depends_(dependents(graph, wrt)),
-        gradient_(graph.values.size(), kNoValue) {}
+        gradient_(graph.values.size(), kNoValue) {
+    builder_.set_backward();
+  }
 
   void seed(ValueId loss, ValueId seed) {
     if (seed == kNoValue)

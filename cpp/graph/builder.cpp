@@ -124,7 +124,7 @@ std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const Valu
   const OpDef& def = find_op(op);
   if (needs_widening(def, specs, attrs)) return emit_widened(def, in, specs, attrs);
   std::vector<Spec> out = infer(op, specs, attrs);
-  Node node{&def, std::move(attrs), {in.begin(), in.end()}, {}, origin_};
+  Node node{&def, std::move(attrs), {in.begin(), in.end()}, {}, origin_, backward_};
   for (Spec& s : out)
     node.out.push_back(new_value(graph_, {std::move(s), Value::Kind::temp, {}, nullptr}));
   graph_.nodes.push_back(std::move(node));

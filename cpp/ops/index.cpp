@@ -52,21 +52,23 @@ template <class I>
 Bound bind_gather_of(const Rows& g, std::size_t item) {
   const std::size_t bytes = static_cast<std::size_t>(g.inner) * item;
   const Dim grain = 65536 / static_cast<Dim>(bytes + 8) + 1;
-  return {[=](const Run& r) {
-            const I* ids = r.in<I>(1);
-            parallel_for(g.outer * g.ids, grain, [&](Dim begin, Dim end) {
-              for (Dim i = begin; i < end; ++i) {
-                const Dim row = i / g.ids * g.rows + checked(ids[i % g.ids], g.rows, r.failure);
-                std::byte* to = r.out<std::byte>(0) + static_cast<std::size_t>(i) * bytes;
-                if (g.rows > 0)
-                  std::memcpy(to, r.in<std::byte>(0) + static_cast<std::size_t>(row) * bytes,
-                              bytes);
-                else
-                  std::memset(to, 0, bytes);
-              }
-            });
-          },
-          0, g.work()};
+  return {.run =
+              [=](const Run& r) {
+                const I* ids = r.in<I>(1);
+                parallel_for(g.outer * g.ids, grain, [&](Dim begin, Dim end) {
+                  for (Dim i = begin; i < end; ++i) {
+                    const Dim row = i / g.ids * g.rows + checked(ids[i % g.ids], g.rows, r.failure);
+                    std::byte* to = r.out<std::byte>(0) + static_cast<std::size_t>(i) * bytes;
+                    if (g.rows > 0)
+                      std::memcpy(to, r.in<std::byte>(0) + static_cast<std::size_t>(row) * bytes,
+                                  bytes);
+                    else
+                      std::memset(to, 0, bytes);
+                  }
+                });
+              },
+          .flops = g.work(),
+          .bytes_read = static_cast<std::size_t>(g.outer * g.ids) * (bytes + sizeof(I))};
 }
 Bound bind_gather(const BindArgs& a) {
   const int axis = normalize_axis(attr_int(a.attrs, "axis", 0), a.in[0].shape.size());

@@ -192,7 +192,9 @@ std::vector<Spec> infer_slice(const InferArgs& a) {
 }
 Bound bind_slice(const BindArgs& a) {
   const Slices s(a.attrs);
-  return bind_strided_read(a.in[0].dtype, s.walk(a.in[0].shape), s.offset(a.in[0].shape));
+  Bound bound = bind_strided_read(a.in[0].dtype, s.walk(a.in[0].shape), s.offset(a.in[0].shape));
+  bound.bytes_read = byte_size(a.out[0]);
+  return bound;
 }
 Grads slice_vjp(Builder& b, const VjpArgs& a) {
   Attrs attrs = a.attrs;

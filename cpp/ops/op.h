@@ -72,6 +72,8 @@ struct Bound {
   Kernel run;
   std::size_t scratch_bytes = 0;
   double flops = 0;  // a rough count: decides whether a step is worth a team of threads
+  // For profiles: how much is read, where that is not every input once.
+  std::optional<std::size_t> bytes_read = std::nullopt;
 };
 // One vjp call: fills d_in(i) for the inputs that are wanted.
 struct VjpArgs {

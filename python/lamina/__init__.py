@@ -1,5 +1,9 @@
 """lamina: deep learning on ordinary processors, with the Keras 3 API and a C++ engine."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from lamina import _build, _engine
 
 _engine.load()
@@ -50,12 +54,49 @@ from lamina.traced_function import function  # noqa: E402
 from lamina.tracing import gradients  # noqa: E402
 from lamina.variable import Variable  # noqa: E402
 
+if TYPE_CHECKING:
+    from lamina.profiling import Profile
+
 __version__ = _build.VERSION
 
 
 def version() -> str:
     """The version of lamina."""
     return __version__
+
+
+def profile(
+    model: Model,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int = 32,
+    steps: int = 20,
+    mode: str | None = None,
+) -> Profile:
+    """Time every operation of a model's step, and compare it with what the machine can do.
+
+    The model is as it was afterwards: weights, optimizer, metrics and random numbers.
+
+    Args:
+        model: a Model; compiled when it is to be trained.
+        x, y: as for `fit`; one batch of them is used. Without x a prediction is timed on zeros.
+        batch_size: rows of the batch.
+        steps: how often the step is timed, after a few steps to warm up.
+        mode: "train" or "predict"; None: "train" if there are labels.
+
+    Returns:
+        A Profile: print it for a table; `save_trace(path)` writes a trace for Perfetto,
+        `plot(path)` draws a picture (needs matplotlib), `to_dict()` gives the numbers.
+
+    Raises:
+        TypeError: for something that is no Model.
+        ValueError: for a bad argument, a model that is not compiled or runs eagerly.
+
+    `fit(..., profile=True)` does the same for the steps of a fit.
+    """
+    from lamina.profiling import run
+
+    return run.profile(model, x, y, batch_size, steps, mode)
 
 
 def install_as_keras() -> None:
@@ -116,6 +157,7 @@ __all__ = [
     "ops",
     "optimizers",
     "preprocessing",
+    "profile",
     "quantizers",
     "random",
     "regularizers",

@@ -18,6 +18,7 @@ struct Node {
   Attrs attrs;
   std::vector<ValueId> in, out;
   std::uint32_t origin = 0;  // index into Graph::origins: the layer it was born in
+  bool backward = false;     // born in a reverse pass
 };
 
 struct Value {
@@ -64,6 +65,7 @@ class LAMINA_API Builder {
   void output(ValueId id) { graph_.outputs.push_back(id); }
   void assign(ValueId variable, ValueId value);  // replaces an earlier assign of the same variable
   void set_origin(const std::string& origin);    // of the nodes that follow
+  void set_backward() { backward_ = true; }      // likewise
 
   ValueId emit(std::string_view op, std::span<const ValueId> in, Attrs attrs = {});
   ValueId emit(std::string_view op, std::initializer_list<ValueId> in, Attrs attrs = {}) {
@@ -95,6 +97,7 @@ class LAMINA_API Builder {
                                     std::span<const Spec> specs, const Attrs& attrs);
   Graph& graph_;
   std::uint32_t origin_ = 0;
+  bool backward_ = false;
 };
 
 // Appends the reverse pass and returns d(loss)/d(wrt[i]), kNoValue where the loss does not depend

@@ -18,14 +18,22 @@ struct ProgramOptions {
 // The defaults, or the plain plan when the environment has LAMINA_PLAN=plain.
 LAMINA_API ProgramOptions default_options();
 
-struct StepInfo {  // for profiles, tests and printing
-  std::string op, origin;
+struct StepInfo {          // for profiles, tests and printing
+  std::string op, origin;  // of the first member
   std::vector<Spec> in, out;
   double flops;
+  std::size_t bytes_read, bytes_written;  // at least, when everything is touched once
+  enum class Phase : std::uint8_t { forward, backward, update };
+  Phase phase;
+  struct Member {  // the nodes that run as this step; "conv+relu" where two became one
+    std::string op, origin;
+  };
+  std::vector<Member> members;
 };
 
 class Plan;
 struct Failure;
+class Recording;
 class LAMINA_API Program : public std::enable_shared_from_this<Program> {
  public:
   // Throws Error when a size is unknown or the graph is not legal.
@@ -52,6 +60,12 @@ class LAMINA_API Program : public std::enable_shared_from_this<Program> {
   // The same into memory of the caller's; in and out in graph order.
   void run_into(std::span<const void* const> inputs, std::span<void* const> outputs);
 
+  // From now on the steps of runs are timed, until stop_recording; of the last `kept_runs` runs in
+  // detail. Runs under way go on unseen, and so do runs beside the first when there are several.
+  std::shared_ptr<Recording> record(std::size_t kept_runs);
+  void stop_recording();
+  bool is_recording() const;
+
   struct Impl;
   const Impl& impl() const { return *impl_; }
 
@@ -68,13 +82,15 @@ class LAMINA_API Program : public std::enable_shared_from_this<Program> {
    private:
     std::shared_ptr<Program> program_;
     std::unique_ptr<Plan> plan_;
+    std::shared_ptr<Recording> recording_;  // claimed for the plan
   };
 
  private:
   Program() = default;
   std::unique_ptr<Impl> impl_;
-  std::mutex pool_mutex_;
+  mutable std::mutex pool_mutex_;
   std::vector<std::unique_ptr<Plan>> pool_;
+  std::shared_ptr<Recording> recording_;
 };
 
 class LAMINA_API Plan {
@@ -85,11 +101,13 @@ class LAMINA_API Plan {
   void* input(std::size_t i) const;                 // write a batch here before run
   void set_input(std::size_t i, const void* data);  // with ProgramOptions::borrow
   const void* output(std::size_t i) const;
-  void run_to_seam();              // forward and backward: changes no state
-  bool failed() const;             // an index out of range, found in the data
-  void throw_failure();            // throws and clears
-  void hand_failure(Failure& to);  // notes a failure there, and clears
-  void finish();                   // update, metrics, assigns
+  void run_to_seam();                        // forward and backward: changes no state
+  bool failed() const;                       // an index out of range, found in the data
+  void throw_failure();                      // throws and clears
+  void hand_failure(Failure& to);            // notes a failure there, and clears
+  void finish();                             // update, metrics, assigns
+  void set_recording(Recording* recording);  // null: none
+  Recording* recording() const;
   void run() {
     run_to_seam();
     if (failed()) throw_failure();

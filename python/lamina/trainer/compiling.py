@@ -167,7 +167,8 @@ class CompiledModel(CompileConfiguration):
         """One step of training on a batch: forward, loss, gradients, update, metrics."""
         x, y, sample_weight = _unpacked(data)
         y_pred = self._forward(x, training=True)
-        loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
+        with tracing.origin("(loss)"):
+            loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
         variables = self.trainable_variables  # type: ignore[attr-defined]
         if variables:
             gradients = tracing.gradients(self.optimizer.scale_loss(loss), variables)
@@ -176,23 +177,27 @@ class CompiledModel(CompileConfiguration):
                     "fit(): the loss depends on none of the model's trainable weights."
                 )
             tracing.mark_seam()
-            self.optimizer.apply(gradients, variables)
+            with tracing.origin("(optimizer)"):
+                self.optimizer.apply(gradients, variables)
         else:
             warnings.warn(
                 "fit(): none of the model's weights is trainable; nothing is learned.", stacklevel=2
             )
             tracing.mark_seam()
-        self._track_loss(loss, x)
-        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        with tracing.origin("(metrics)"):
+            self._track_loss(loss, x)
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any] | None:
         """One step of evaluation: forward, loss, metrics."""
         x, y, sample_weight = _unpacked(data)
         y_pred = self._forward(x, training=False)
-        loss = self._compute_loss(x, y, y_pred, sample_weight, training=False)
+        with tracing.origin("(loss)"):
+            loss = self._compute_loss(x, y, y_pred, sample_weight, training=False)
         tracing.mark_seam()
-        self._track_loss(loss, x)
-        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        with tracing.origin("(metrics)"):
+            self._track_loss(loss, x)
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def predict_step(self, data: Any) -> Any:
         """One step of prediction: forward."""

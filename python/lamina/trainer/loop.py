@@ -132,6 +132,7 @@ class EpochLoop:
         )
         self.epochs = epochs
         self._wants_batches = bool(getattr(self.callbacks, f"wants_{mode}_batches"))
+        self.profiler: Any = None  # sees every program before it runs
         self._next_batch = 0  # a limited epoch goes on where the last one stopped
         self._order: np.ndarray | None = None
         self._outputs: list[Any] = []
@@ -277,7 +278,13 @@ class EpochLoop:
 
     def _step_for(self, rows: int) -> Step:
         parts = self.source.batch_of(rows)
-        return self.model._step(self.mode, parts[:1] if self.mode == "predict" else parts)
+        return self._step_of(parts[:1] if self.mode == "predict" else parts)
+
+    def _step_of(self, parts: Batch) -> Step:
+        step: Step = self.model._step(self.mode, parts)
+        if self.profiler is not None:
+            self.profiler.watch(step)
+        return step
 
     def _run(self) -> None:
         if self._in_engine:
@@ -393,7 +400,7 @@ class EpochLoop:
             self._structure, outputs = run_eagerly(self.model, self.mode, parts)
             self._outputs.append(outputs)
             return
-        step = self.model._step(self.mode, parts)
+        step = self._step_of(parts)
         columns = leaves(parts)
         step.check_ids(columns, self._who)
         outputs = step.program(columns)
@@ -413,6 +420,8 @@ class EpochLoop:
         if found is not None:
             op, origin = found
             where = f"layer '{origin}' (op {op})" if origin else f"op {op}"
+            if origin.startswith("("):  # no layer: what the training step adds
+                where = f"the {origin[1:-1]} (op {op})"
             if op.startswith("input "):
                 name = step.names[int(op[6:])]  # type: ignore[union-attr]
                 where = f"the data: {name} holds NaN or infinity"

@@ -109,6 +109,8 @@ class Trainer(CompiledModel):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        *,
+        profile: Any = None,
     ) -> Any:
         """Train for a number of epochs.
 
@@ -131,9 +133,14 @@ class Trainer(CompiledModel):
             validation_steps: batches of validation; all when None.
             validation_batch_size: as batch_size.
             validation_freq: validate every so many epochs, or after the epochs in a list.
+            profile: True times the training steps and prints where the time went; a path of a
+                folder writes table.txt, profile.png and trace.json there; a dict gives "path"
+                and "steps" (of how many of the last steps every time is kept). The weights come
+                out the same. See `lamina.profile`.
 
         Returns:
-            A History whose `history` maps log names to one number per epoch.
+            A History whose `history` maps log names to one number per epoch. With `profile` its
+            attribute `profile` is the Profile.
 
         Raises:
             ValueError: for a bad argument; it names the argument, the value and what is allowed.
@@ -168,7 +175,13 @@ class Trainer(CompiledModel):
                 validation.batch_size = validation_batch_size
         epochs = config.limited(epochs, config.max_epochs()) or epochs
         loop = EpochLoop(self, "train", source, steps_per_epoch, callbacks, verbose, epochs=epochs)
-        return loop.fit(initial_epoch, validation, validation_steps, validation_freq)
+        if profile is None or profile is False:
+            return loop.fit(initial_epoch, validation, validation_steps, validation_freq)
+        from lamina.profiling.run import fit_profiled
+
+        return fit_profiled(
+            self, loop, profile, initial_epoch, validation, validation_steps, validation_freq
+        )
 
     def _validation_source(self, data: Any, batch_size: int | None) -> Any:
         if isinstance(data, (tuple, list)):

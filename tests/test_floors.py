@@ -17,7 +17,7 @@ CPP_FLOORS = {"base": 0, "kernels": 1, "ops": 2, "graph": 3, "exec": 4, "binding
 # The installed headers belong to the floor that implements them.
 HEADER_FLOORS = {
     "types.h": 0, "tensor.h": 0, "cpu.h": 0, "api.h": 0, "runtime.h": 0, "graph.h": 2,
-    "python_call.h": 2, "plan.h": 4, "epoch.h": 4,
+    "python_call.h": 2, "plan.h": 4, "epoch.h": 4, "profile.h": 4,
 }  # fmt: skip
 
 # Python: first part of the module's name -> its floor.
@@ -30,6 +30,7 @@ PYTHON_FLOORS = {
     "quantizers": 6, "random": 6, "regularizers": 6, "traced_function": 6,
     "layers": 7,
     "losses": 8, "metrics": 8, "optimizers": 8, "callbacks": 8,
+    "profiling": 9,
     "trainer": 9,  # knows models only as what it is mixed into, so that Model can inherit it
     "saving": 9, "legacy": 9, "models": 10,
 }  # fmt: skip

@@ -92,10 +92,10 @@ void bind_profile(py::module_& m) {
                                                     "What the steps of a program took.")
       .def_property_readonly("totals", &totals,
                              "(runs, nanoseconds, least nanoseconds) of each step; then of "
-                             "gathering the batch and of copying assigned values.")
+                             "gathering\nthe batch and of copying assigned values.")
       .def_property_readonly("runs", &runs,
                              "The last runs: arrays of rows (step, thread, begin, end, time with "
-                             "the team at work, time in chunks), in nanoseconds.");
+                             "the team\nat work, time in chunks), in nanoseconds.");
   m.def(
       "record", [](Program& program, std::size_t kept_runs) { return program.record(kept_runs); },
       py::arg("program"), py::arg("kept_runs"),

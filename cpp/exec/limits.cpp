@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kChains = 12;             // enough to hide the latency of a multiply-add
 constexpr std::int64_t kSteps = 20000;  // of every chain: a fraction of a millisecond
-constexpr int kRepeats = 5;             // the best counts
+constexpr int kRepeats = 9;             // the best counts
 
 // Multiply-adds on registers: returns their sum, so that nobody drops them.
 float multiply_add() {

@@ -13,6 +13,7 @@ import numpy.typing
 __all__: list[str] = [
     "Graph",
     "Program",
+    "Recording",
     "Tensor",
     "Variable",
     "compiler",
@@ -20,18 +21,24 @@ __all__: list[str] = [
     "eigen_version",
     "empty_array",
     "forget_function",
+    "input_specs",
     "isa",
     "isa_level",
+    "measure_limits",
     "num_threads",
     "op_is_differentiable",
     "op_names",
     "openmp_runtime",
     "pack",
+    "placements",
+    "record",
     "register_function",
     "run_epoch",
     "set_num_threads",
     "set_to_zero",
     "shuffled_order",
+    "step_details",
+    "stop_recording",
     "version",
 ]
 
@@ -167,6 +174,23 @@ class Program:
     @property
     def text(self) -> str: ...
 
+class Recording:
+    """
+    What the steps of a program took.
+    """
+    @property
+    def runs(self) -> list[typing.Any]:
+        """
+        The last runs: arrays of rows (step, thread, begin, end, time with the team
+        at work, time in chunks), in nanoseconds.
+        """
+    @property
+    def totals(self) -> list[typing.Any]:
+        """
+        (runs, nanoseconds, least nanoseconds) of each step; then of gathering
+        the batch and of copying assigned values.
+        """
+
 def compiler() -> str: ...
 def eager(
     op: str, inputs: collections.abc.Sequence[Tensor], attrs: dict[str, typing.Any]
@@ -182,12 +206,22 @@ def empty_array(shape: collections.abc.Iterable[typing.Any], dtype: str) -> nump
     """
 
 def forget_function(id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def input_specs(program: Program) -> list[str]:
+    """
+    Shape and dtype of each input.
+    """
+
 def isa() -> str:
     """
     Level the loaded engine was compiled for.
     """
 
 def isa_level() -> int: ...
+def measure_limits() -> dict[str, typing.Any]:
+    """
+    Multiply-adds and copies a second, of one thread and of all.
+    """
+
 def num_threads() -> int:
     """
     Threads the next step may use.
@@ -199,6 +233,16 @@ def openmp_runtime() -> str: ...
 def pack(variables: collections.abc.Sequence[Variable], name: str) -> Variable:
     """
     Move variables of one dtype into one buffer; returns the whole of it.
+    """
+
+def placements(program: Program) -> list[typing.Any]:
+    """
+    The buffers of the arena: (offset, bytes, first step, last step, input, value or scratch).
+    """
+
+def record(program: Program, kept_runs: typing.SupportsInt | typing.SupportsIndex) -> Recording:
+    """
+    Time the steps of the program's runs that begin from now on.
     """
 
 def register_function(function: typing.Any) -> int:
@@ -238,4 +282,10 @@ def shuffled_order(
     seed: typing.SupportsInt | typing.SupportsIndex,
     epoch: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.typing.NDArray[numpy.int64]: ...
+def step_details(program: Program) -> list[typing.Any]:
+    """
+    Each step: (ops, origins, phase, inputs, outputs, flops, bytes read, bytes written).
+    """
+
+def stop_recording(program: Program) -> None: ...
 def version() -> str: ...

@@ -55,9 +55,7 @@ def options_of(value: Any, who: str = "fit()") -> ProfileOptions | None:
         for key in value:
             if key not in known:
                 hint = did_you_mean(key, known) if isinstance(key, str) else ""
-                raise ValueError(
-                    f"{who}: profile knows the options {known}. Got {key!r}.{hint}"
-                )
+                raise ValueError(f"{who}: profile knows the options {known}. Got {key!r}.{hint}")
         return ProfileOptions(**value)
     raise ValueError(
         f"{who}: profile must be True, False, the path of a folder, or a dict of options. "

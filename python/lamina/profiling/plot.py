@@ -110,9 +110,7 @@ def _draw_layers(axis: Any, layers: list[LayerTimes]) -> None:
         text = f"{time_text(layer.seconds)} · {100 * layer.share:.1f} %"
         if layer.limit:
             text += f" · {100 * layer.share_of_peak:.0f} % of peak"
-        axis.text(
-            width + 0.008 * longest, place, text, va="center", fontsize=8.5, color=_FAINT
-        )
+        axis.text(width + 0.008 * longest, place, text, va="center", fontsize=8.5, color=_FAINT)
     axis.set_yticks(places, [layer.name for layer in layers])
     axis.tick_params(axis="y", length=0, labelcolor=_TEXT)
     axis.set_ylim(len(layers) - 0.4, -0.6)

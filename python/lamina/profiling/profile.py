@@ -129,9 +129,7 @@ class Profile:
             "inputs": list(self.inputs),
             "step": dataclasses.asdict(self.step),
             "limits": dataclasses.asdict(self.limits),
-            "layers": [
-                dataclasses.asdict(layer) | tables.rates(layer) for layer in self.layers
-            ],
+            "layers": [dataclasses.asdict(layer) | tables.rates(layer) for layer in self.layers],
             "ops": [
                 dataclasses.asdict(op) | {"layers": list(op.layers)} | tables.rates(op)
                 for op in self.ops

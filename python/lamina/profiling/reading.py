@@ -142,9 +142,7 @@ def _layer_path(origin: str, model_name: str, phase: str) -> str:
     return origin.removeprefix(f"{model_name}/")
 
 
-def _by_step(
-    runs: list[np.ndarray], count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_step(runs: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Medians over the runs, by step: seconds, seconds with the team, seconds of all threads."""
     took, team, busy = (np.zeros((len(runs), count)) for _ in range(3))
     for row, run in enumerate(runs):

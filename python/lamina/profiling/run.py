@@ -11,7 +11,7 @@ from lamina.profiling.options import ProfileOptions, options_of
 from lamina.profiling.profile import Profile
 from lamina.profiling.reading import profile_of
 from lamina.trainer.arguments import optional_whole
-from lamina.trainer.data import is_stream, leaves, source_of
+from lamina.trainer.data import ArraySource, is_stream, leaves, source_of
 from lamina.trainer.step import Step
 
 _MODES = ("train", "predict")
@@ -78,7 +78,8 @@ def _batch(model: Any, x: Any, y: Any, batch_size: int, mode: str) -> tuple[Any,
     if x is None:
         x = _zeros_for(model, batch_size)
     source = source_of(x, y, batch_size=batch_size, who="profile()")
-    if hasattr(source, "rows"):
+    parts: tuple[Any, ...]
+    if isinstance(source, ArraySource):
         if source.rows == 0:
             raise ValueError("profile(): x has no rows.")
         parts = source.batch_of(min(batch_size, source.rows))
@@ -155,14 +156,14 @@ class FitProfiler:
             _core.stop_recording(step.program)
 
     def finish(self) -> Profile | None:
-        """The profile of the kind of step that took most of the time; None if none ran."""
+        """The profile of the kind of step that ran most often; None if none ran."""
         if not self._watched:
             return None
 
-        def total(watched: tuple[Step, _core.Recording]) -> int:
-            return sum(row[1] for row in watched[1].totals)
+        def count(watched: tuple[Step, _core.Recording]) -> int:
+            return max((row[0] for row in watched[1].totals), default=0)
 
-        step, recording = max(self._watched.values(), key=total)
+        step, recording = max(self._watched.values(), key=count)
         if not recording.runs:
             return None
         return profile_of(self._model, "train", step, recording)
@@ -187,8 +188,9 @@ def fit_profiled(model: Any, loop: Any, wanted: Any, *how: Any) -> Any:
     finally:
         profiler.stop()
     history.profile = found = profiler.finish()
-    if found is not None and options.path is None:
-        print(found)
-    elif found is not None:
-        found.save(options.path)
+    if found is not None:
+        if options.path is None:
+            print(found)
+        else:
+            found.save(options.path)
     return history

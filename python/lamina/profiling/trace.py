@@ -111,8 +111,8 @@ def _alive_bytes(buffers: list[Buffer], count: int) -> list[int]:
 def _arena_events(run: np.ndarray, start: int, alive: list[int]) -> list[dict[str, Any]]:
     return [
         {
-            "ph": "C", "pid": _PROCESS, "tid": 0, "name": "arena", "ts": (row[_BEGIN] - start) / 1e3,
-            "args": {"bytes in use": alive[row[_STEP]]},
+            "ph": "C", "pid": _PROCESS, "tid": 0, "name": "arena",
+            "ts": (row[_BEGIN] - start) / 1e3, "args": {"bytes in use": alive[row[_STEP]]},
         }
         for row in run.tolist()
         if row[_THREAD] == 0 and row[_STEP] < len(alive)

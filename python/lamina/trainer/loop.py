@@ -280,7 +280,7 @@ class EpochLoop:
         parts = self.source.batch_of(rows)
         return self._step_of(parts[:1] if self.mode == "predict" else parts)
 
-    def _step_of(self, parts: Batch) -> Step:
+    def _step_of(self, parts: tuple[Any, ...]) -> Step:
         step: Step = self.model._step(self.mode, parts)
         if self.profiler is not None:
             self.profiler.watch(step)

@@ -10,9 +10,10 @@
 namespace lamina {
 namespace {
 
-constexpr int kChains = 12;             // enough to hide the latency of a multiply-add
-constexpr std::int64_t kSteps = 20000;  // of every chain: a fraction of a millisecond
-constexpr int kRepeats = 9;             // the best counts
+constexpr int kChains = 12;            // enough to hide the latency of a multiply-add
+constexpr std::int64_t kSteps = 5000;  // of every chain: some ten microseconds
+// How long to try; the best counts. A team's thread may be put aside for a time slice.
+constexpr Nanoseconds kThreadWindow = 4'000'000, kTeamWindow = 40'000'000;
 
 // Multiply-adds on registers: returns their sum, so that nobody drops them.
 float multiply_add() {
@@ -30,20 +31,21 @@ float multiply_add() {
 }
 
 template <class F>
-double best_seconds(const F& f) {
-  Nanoseconds best = 0;
-  for (int i = 0; i < kRepeats; ++i) {
-    const Nanoseconds begin = clock_ns();
+double best_seconds(Nanoseconds window, const F& f) {
+  Nanoseconds best = 0, now = clock_ns();
+  for (const Nanoseconds end = now + window; now < end;) {
+    const Nanoseconds begin = now;
     f();
-    const Nanoseconds took = std::max<Nanoseconds>(clock_ns() - begin, 1);
-    best = i == 0 ? took : std::min(best, took);
+    now = clock_ns();
+    const Nanoseconds took = std::max<Nanoseconds>(now - begin, 1);
+    best = best == 0 ? took : std::min(best, took);
   }
   return static_cast<double>(best) * 1e-9;
 }
 
-double multiply_add_gflops(std::int64_t chunks) {
+double multiply_add_gflops(Nanoseconds window, std::int64_t chunks) {
   std::atomic<float> sink{0};
-  const double seconds = best_seconds([&] {
+  const double seconds = best_seconds(window, [&] {
     parallel_chunks(chunks,
                     [&](std::int64_t) { sink.store(multiply_add(), std::memory_order_relaxed); });
   });
@@ -55,7 +57,7 @@ double multiply_add_gflops(std::int64_t chunks) {
 double copy_gbytes(float* buffer, std::size_t bytes, std::int64_t chunks) {
   const auto half = static_cast<std::int64_t>(bytes / 2 / sizeof(float));
   const auto times = std::max<std::int64_t>(1, (std::int64_t{4} << 20) / (4 * half));
-  const double seconds = best_seconds([&] {
+  const double seconds = best_seconds(kThreadWindow, [&] {
     for (std::int64_t t = 0; t < times; ++t)
       parallel_for(half, (half + chunks - 1) / chunks, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i + kLanes<float> <= end; i += kLanes<float>)
@@ -75,12 +77,11 @@ MachineLimits measure_limits() {
   auto* buffer = memory.data<float>();
   std::fill_n(buffer, kLargest / sizeof(float), 1.0f);
   const std::int64_t chunks = 4 * limits.threads;
-  multiply_add_gflops(chunks);  // lets the clock rise
-  limits.gflops_thread = multiply_add_gflops(1);
+  limits.gflops_thread = multiply_add_gflops(2 * kThreadWindow, 1);
   for (std::size_t bytes = std::size_t{32} << 10; bytes <= kLargest; bytes *= 2)
     limits.copies.push_back({bytes, copy_gbytes(buffer, bytes, 1), 0});
   with_team([&](std::int64_t) {
-    limits.gflops_team = multiply_add_gflops(chunks);
+    limits.gflops_team = multiply_add_gflops(kTeamWindow, chunks);
     for (MachineLimits::Copy& copy : limits.copies)
       copy.gbytes_team = copy_gbytes(buffer, copy.bytes, limits.threads);
   });

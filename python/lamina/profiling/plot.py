@@ -47,11 +47,11 @@ def draw(profile: Profile) -> Any:
     figure = Figure(figsize=(13, bars + 9.6), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(3, 1, height_ratios=[bars, 4.6, 4.2], hspace=0.05)
-    step = profile.step
     threads = f"{profile.limits.threads} thread{'s' if profile.limits.threads > 1 else ''}"
     figure.suptitle(
-        f"{profile.model_name} ({profile.mode}): {time_text(step.seconds)} a step, {threads}",
-        fontsize=15, fontweight="bold", color=_TEXT, x=0.01, ha="left",
+        f"{profile.model_name} ({profile.mode}): {time_text(profile.step.seconds)} a step, "
+        f"{threads}; {', '.join(profile.inputs)}",
+        fontsize=13.5, fontweight="bold", color=_TEXT, x=0.01, ha="left",
     )  # fmt: skip
     _draw_layers(figure.add_subplot(grid[0]), layers)
     _draw_roofline(figure.add_subplot(grid[1]), profile)
@@ -132,51 +132,58 @@ def _draw_roofline(axis: Any, profile: Profile) -> None:
     _plain(axis, "Operations against the limits of the machine (area: time)")
     limits = profile.limits
     ops = [op for op in profile.ops if op.flops and op.bytes and op.seconds]
+    longest = max((op.seconds for op in ops), default=1.0)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("floating point operations a byte of traffic")
     axis.set_ylabel("GFLOP/s")
     intensity = [op.flops / op.bytes for op in ops] or [1.0]
+    shown = [op.gflops for op in ops if op.seconds > 0.002 * longest] or [1.0]
     low, high = min(*intensity, 0.05) / 1.5, max(*intensity, 100.0) * 1.5
-    for speed, name, style in (
-        (limits.copies[0][1], "in cache", ":"),
-        (limits.copy_gbytes, "in memory", "-"),
-    ):
-        ends = np.array([low, max(limits.gflops / speed, low), high])
-        axis.plot(ends, np.minimum(ends * speed, limits.gflops), style, color=_FAINT, linewidth=1.3)
-        axis.text(
-            low * 1.08, low * speed * 1.25, f"copies {name}: {speed:.0f} GB/s",
-            fontsize=8.5, color=_FAINT, rotation_mode="anchor",
-        )  # fmt: skip
-    axis.text(
-        high, limits.gflops * 1.1, f"multiply-adds: {limits.gflops:.0f} GFLOP/s",
-        ha="right", va="bottom", fontsize=8.5, color=_FAINT,
-    )  # fmt: skip
-    longest = max((op.seconds for op in ops), default=1.0)
+    bottom = max(min(shown) / 2, limits.gflops * 1e-5)
+    axis.set_xlim(low, high)
+    axis.set_ylim(bottom, limits.gflops * 3)
+    _draw_limits(axis, profile, low, high)
     for phase in PHASES:
         part = [op for op in ops if op.phase == phase]
         axis.scatter(
             [op.flops / op.bytes for op in part], [op.gflops for op in part],
-            s=[14 + 900 * op.seconds / longest for op in part],
-            color=_COLORS[phase], alpha=0.62, linewidths=0.8, edgecolors="white", zorder=3,
+            s=[14 + 700 * op.seconds / longest for op in part],
+            color=_COLORS[phase], alpha=0.6, linewidths=0.8, edgecolors="white", zorder=3,
         )  # fmt: skip
-    axis.set_xlim(low, high)
-    shown = [op.gflops for op in ops if op.seconds > 0.002 * longest] or [1.0]
-    axis.set_ylim(max(min(shown) / 2, limits.gflops * 1e-5), limits.gflops * 3)
-    _label_ops(axis, ops)
+    _label_ops(axis, ops, np.log10(high))
 
 
-def _label_ops(axis: Any, ops: list[OpTimes]) -> None:
+def _draw_limits(axis: Any, profile: Profile, low: float, high: float) -> None:
+    limits = profile.limits
+    speeds = ((limits.copies[0][1], "in cache", ":"), (limits.copy_gbytes, "in memory", "-"))
+    for speed, name, style in speeds:
+        ends = np.array([low, max(limits.gflops / speed, low), high])
+        axis.plot(ends, np.minimum(ends * speed, limits.gflops), style, color=_FAINT, linewidth=1.3)
+        at = 0.55 * limits.gflops / speed  # left of where the line meets the other limit
+        axis.annotate(
+            f"copies {name}: {speed:.0f} GB/s", (at, at * speed), xytext=(-6, 4),
+            textcoords="offset points", ha="right", fontsize=8.5, color=_FAINT,
+        )  # fmt: skip
+    axis.text(
+        high, limits.gflops * 1.75, f"multiply-adds: {limits.gflops:.0f} GFLOP/s",
+        ha="right", va="center", fontsize=8.5, color=_FAINT,
+    )  # fmt: skip
+
+
+def _label_ops(axis: Any, ops: list[OpTimes], right: float) -> None:
     """Names of those that take longest, where they do not cover one another."""
     taken: list[tuple[float, float]] = []
     for op in sorted(ops, key=lambda op: -op.seconds):
-        x, y = np.log10(op.flops / op.bytes), np.log10(op.gflops)
-        if any(abs(x - a) < 0.55 and abs(y - b) < 0.16 for a, b in taken):
+        x, y = float(np.log10(op.flops / op.bytes)), float(np.log10(op.gflops))
+        if any(abs(x - a) < 0.75 and abs(y - b) < 0.2 for a, b in taken):
             continue
         taken.append((x, y))
+        at_edge = right - x < 1.2
         axis.annotate(
             f"{op.name.split(', ')[0]} ({op.layer.split(' & ')[0]})", (10**x, 10**y),
-            xytext=(9, -3), textcoords="offset points", fontsize=8, color=_TEXT, zorder=4,
+            xytext=(4, -20) if at_edge else (9, -3), textcoords="offset points",
+            ha="right" if at_edge else "left", fontsize=8, color=_TEXT, zorder=4,
         )  # fmt: skip
         if len(taken) == _MOST_LABELS:
             return
@@ -196,32 +203,38 @@ def _draw_arena(axis: Any, profile: Profile) -> None:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    phases = {op.index: op.phase for op in profile.ops}
-    count = max((op.index for op in profile.ops if op.phase != "data"), default=0) + 1
+    makers = {op.index: op for op in profile.ops if op.phase != "data"}
+    count = max(makers, default=0) + 1
     scale, unit = (1e6, "MB") if profile.arena_bytes >= 1e6 else (1e3, "KB")
     kinds: dict[str, list[Any]] = {}
     for buffer in profile.buffers:
-        kind = buffer.kind
-        if kind == "value":
-            kind = phases.get(buffer.maker, "update") if buffer.maker is not None else "input"
-        first = max(buffer.first, -1)
-        box = Rectangle(
-            (first, buffer.offset / scale), min(buffer.last, count) - first + 1,
-            buffer.bytes / scale,
-        )  # fmt: skip
-        kinds.setdefault(kind, []).append(box)
-    for kind, boxes in kinds.items():
-        axis.add_collection(
-            PatchCollection(
-                boxes, facecolor=_COLORS[kind], edgecolor="white", linewidth=0.5, alpha=0.85
+        maker = makers.get(buffer.maker) if buffer.maker is not None else None
+        kind = "update" if buffer.kind == "value" else buffer.kind
+        if buffer.kind == "value" and maker is not None:
+            kind = maker.phase
+        first, last = max(buffer.first, -1), min(buffer.last, count)
+        place = (first, buffer.offset / scale)
+        width, height = last - first + 1, buffer.bytes / scale
+        kinds.setdefault(kind, []).append(Rectangle(place, width, height))
+        is_large = height > 0.045 * profile.arena_bytes / scale and width > 0.17 * count
+        if maker is not None and is_large:
+            axis.text(
+                place[0] + width / 2, place[1] + height / 2, f"{maker.layer} ({maker.name})",
+                ha="center", va="center", fontsize=8, color="white", zorder=3, clip_on=True,
+            )  # fmt: skip
+    for kind in (*PHASES, "scratch", "input"):
+        if kind in kinds:
+            boxes = PatchCollection(
+                kinds[kind], facecolor=_COLORS[kind], edgecolor="white", linewidth=0.5, alpha=0.88
             )
-        )
-        axis.plot([], [], "s", color=_COLORS[kind], label=kind)
+            axis.add_collection(boxes)
+            axis.plot([], [], "s", color=_COLORS[kind], label=kind)
     axis.set_xlim(-1, count + 1)
     axis.set_ylim(0, max(profile.arena_bytes / scale, 1e-9))
     axis.set_xlabel("operation of the step, in order")
     axis.set_ylabel(f"{unit} from the arena's begin")
-    axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=6, frameon=False, fontsize=9,
-        labelcolor=_TEXT,
-    )  # fmt: skip
+    if kinds:
+        axis.legend(
+            loc="upper right", frameon=True, framealpha=0.9, edgecolor="white", fontsize=9,
+            labelcolor=_TEXT,
+        )  # fmt: skip

@@ -1,7 +1,12 @@
 #include "lamina/tensor.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -9,18 +14,31 @@
 namespace lamina {
 namespace {
 
-constexpr std::align_val_t kAlign{64};
-constexpr std::size_t kAlignBytes = 64;
+constexpr std::size_t kAlignBytes = 64, kHugePage = std::size_t{2} << 20;
+
+std::align_val_t alignment_of(std::size_t bytes) {
+  return std::align_val_t{bytes < kHugePage ? kAlignBytes : kHugePage};
+}
+
+// Memory comes from the kernel page by page as it is first touched, which for a model's weights and
+// arena takes longer than its first step. Pages of 2 MiB make that several times cheaper.
+void ask_for_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kHugePage) madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may fail
+#endif
+}
 
 // Large blocks wait here for the next tensor of about their size. The C library gives them back to
-// the kernel, and fresh pages cost more than computing what fills them.
+// the kernel, and fresh pages cost more than computing what fills them. Nobody waits for the lock:
+// it may have been held by another thread when this process was forked.
 class KeptBlocks {
  public:
   static constexpr std::size_t kLeast = 1 << 20;
 
   // A kept block of at least `bytes`, which becomes its real size; null if there is none.
   void* take(std::size_t& bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return nullptr;
     for (std::size_t i = count_; i-- > 0;) {
       const Block block = blocks_[i];
       if (block.bytes < bytes || block.bytes - bytes > bytes / 4) continue;
@@ -33,10 +51,10 @@ class KeptBlocks {
 
   // Takes the block over; the oldest make room for it.
   void keep(void* data, std::size_t bytes) {
-    if (bytes > kMost) return ::operator delete(data, kAlign);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (bytes > kMost || !lock.owns_lock()) return release({data, bytes});
     while (count_ == blocks_.size() || kept_ + bytes > kMost) {
-      ::operator delete(blocks_[0].data, kAlign);
+      release(blocks_[0]);
       remove(0);
     }
     blocks_[count_++] = {data, bytes};
@@ -48,6 +66,9 @@ class KeptBlocks {
     void* data;
     std::size_t bytes;
   };
+  static void release(const Block& block) {
+    ::operator delete(block.data, alignment_of(block.bytes));
+  }
   void remove(std::size_t i) {
     kept_ -= blocks_[i].bytes;
     std::copy(blocks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
@@ -66,15 +87,44 @@ KeptBlocks& kept_blocks() {
   return *blocks;
 }
 
+void* allocate_fresh(std::size_t bytes) {
+  void* p = ::operator new(bytes, alignment_of(bytes));
+  ask_for_huge_pages(p, bytes);
+  return p;
+}
+
 std::shared_ptr<void> allocate(std::size_t bytes) {
   if (bytes >= KeptBlocks::kLeast) {
     void* p = kept_blocks().take(bytes);
-    if (p == nullptr) p = ::operator new(bytes, kAlign);
+    if (p == nullptr) p = allocate_fresh(bytes);
     return {p, [bytes](void* q) { kept_blocks().keep(q, bytes); }};
   }
   // Never of size zero, so that an empty tensor has an address too.
-  void* p = ::operator new(bytes == 0 ? kAlignBytes : bytes, kAlign);
-  return {p, [](void* q) { ::operator delete(q, kAlign); }};
+  return {allocate_fresh(std::max(bytes, kAlignBytes)),
+          [](void* q) { ::operator delete (q, std::align_val_t{kAlignBytes}); }};
+}
+
+std::shared_ptr<void> allocate_zeros(std::size_t bytes) {
+#if defined(__linux__)
+  if (bytes >= kHugePage) {  // the kernel's pages are zero, and none is there before it is written
+    const std::size_t length = bytes + kHugePage;  // an aligned start is somewhere in it
+    void* p = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) throw std::bad_alloc();
+    const std::shared_ptr<void> owner(p, [length](void* q) { munmap(q, length); });
+    const auto address = reinterpret_cast<std::uintptr_t>(p);
+    auto* aligned = static_cast<std::byte*>(p) + (kHugePage - address % kHugePage) % kHugePage;
+    ask_for_huge_pages(aligned, bytes);
+    return {owner, aligned};
+  }
+#endif
+  std::shared_ptr<void> owner = allocate(bytes);
+  std::memset(owner.get(), 0, bytes);
+  return owner;
+}
+
+bool is_zero(const Tensor& t) {
+  const auto* p = static_cast<const std::byte*>(t.raw());
+  return t.bytes() == 0 || (p[0] == std::byte{0} && std::memcmp(p, p + 1, t.bytes() - 1) == 0);
 }
 
 }  // namespace
@@ -88,9 +138,10 @@ Tensor::Tensor(Spec spec)
 }
 
 Tensor Tensor::zeros(Spec spec) {
-  Tensor t(std::move(spec));
-  std::memset(t.data_, 0, t.bytes());
-  return t;
+  const std::size_t bytes = byte_size(spec);
+  std::shared_ptr<void> owner = allocate_zeros(bytes);
+  void* data = owner.get();
+  return wrap(std::move(spec), data, std::move(owner));
 }
 
 Tensor Tensor::wrap(Spec spec, void* data, std::shared_ptr<void> owner) {
@@ -103,6 +154,7 @@ Tensor Tensor::wrap(Spec spec, void* data, std::shared_ptr<void> owner) {
 }
 
 Tensor Tensor::clone() const {
+  if (bytes() >= kHugePage && is_zero(*this)) return zeros(spec_);
   Tensor t(spec_);
   std::memcpy(t.data_, data_, bytes());
   return t;
@@ -146,10 +198,17 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
   }
   const std::vector<std::size_t> offsets = packed_offsets(specs);
   const DType dtype = specs[0].dtype;
-  Tensor flat = Tensor::zeros({dtype, {static_cast<Dim>(offsets.back() / item_size(dtype))}});
+  const Spec whole{dtype, {static_cast<Dim>(offsets.back() / item_size(dtype))}};
+  const bool all_zero = std::all_of(variables.begin(), variables.end(),
+                                    [](const VariablePtr& v) { return is_zero(v->value_); });
+  Tensor flat = all_zero ? Tensor::zeros(whole) : Tensor(whole);
   for (std::size_t i = 0; i < variables.size(); ++i) {
     auto* place = static_cast<std::byte*>(flat.raw()) + offsets[i];
-    std::memcpy(place, variables[i]->value_.raw(), variables[i]->value_.bytes());
+    const std::size_t bytes = variables[i]->value_.bytes();
+    if (!all_zero) {
+      std::memcpy(place, variables[i]->value_.raw(), bytes);
+      std::memset(place + bytes, 0, offsets[i + 1] - offsets[i] - bytes);
+    }
     variables[i]->value_ = Tensor::wrap(specs[i], place, flat.owner());
   }
   return std::make_shared<Variable>(std::move(name), std::move(flat));

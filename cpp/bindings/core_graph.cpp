@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "convert.h"
 #include "lamina/plan.h"
 
@@ -29,11 +31,14 @@ std::vector<Tensor> eager(const std::string& op, const std::vector<Tensor>& inpu
 }
 
 py::object producer(const GraphHandle& g, ValueId id) {
-  for (const Node& node : g.graph.nodes)
-    for (const ValueId out : node.out)
-      if (out == id)
-        return py::make_tuple(std::string(op_name(node)), dict_of(node.attrs), node.in);
-  return py::none();
+  // Values are numbered as the nodes make them.
+  const auto& nodes = g.graph.nodes;
+  const auto after = std::partition_point(nodes.begin(), nodes.end(),
+                                          [&](const Node& node) { return node.out.front() <= id; });
+  if (after == nodes.begin()) return py::none();
+  const Node& node = *(after - 1);
+  if (std::find(node.out.begin(), node.out.end(), id) == node.out.end()) return py::none();
+  return py::make_tuple(std::string(op_name(node)), dict_of(node.attrs), node.in);
 }
 
 // Runs the nodes from `first` on, given the values that are there already; adds what they make.

@@ -84,6 +84,8 @@ class Planner {
       for (const ValueId id : graph_.nodes[i].in)
         if (!graph_.nodes[i].op->has(kView))
           root_read_[place(id).root] = static_cast<std::int64_t>(i);
+    living_in_.resize(layout_.roots.size());
+    for (ValueId id = 0; id < graph_.values.size(); ++id) living_in_[place(id).root].push_back(id);
     root_held_.assign(layout_.roots.size(), false);
     for (const ValueId id : graph_.outputs) root_held_[place(id).root] = true;
     for (const Assign& a : graph_.assigns) root_held_[place(a.value).root] = true;
@@ -97,8 +99,11 @@ class Planner {
   // Moves everything that lives in the value's root into another place.
   void move_root(ValueId id, Place to) {
     const std::uint32_t from = place(id).root;
-    for (Place& p : layout_.places)
-      if (p.root == from) p = {to.root, to.offset + p.offset, to.in_variable};
+    for (const ValueId inside : living_in_[from]) {
+      place(inside) = {to.root, to.offset + place(inside).offset, to.in_variable};
+      living_in_[to.root].push_back(inside);
+    }
+    living_in_[from].clear();
     root_read_[to.root] = std::max(root_read_[to.root], root_read_[from]);
     if (root_held_[from]) root_held_[to.root] = true;
     layout_.roots[from].bytes = 0;
@@ -126,14 +131,14 @@ class Planner {
 
   // A variable's new value is made in the variable itself when nothing reads the old one later.
   void place_assigns() {
+    std::vector<int> assigned(graph_.values.size(), 0);  // how often
+    for (const Assign& a : graph_.assigns) ++assigned[a.value];
     for (const Assign& a : graph_.assigns) {
       const ValueId id = a.value;
       if (!owns_arena_root(id) || maker_[id] < 0) continue;
       const auto node_index = static_cast<std::size_t>(maker_[id]);
       if (graph_.seam != Graph::kNoSeam ? node_index < graph_.seam : true) continue;
-      if (std::count_if(graph_.assigns.begin(), graph_.assigns.end(),
-                        [&](const Assign& b) { return b.value == id; }) > 1)
-        continue;
+      if (assigned[id] > 1) continue;
       const std::uint32_t variable_root = place(a.variable).root;
       if (root_read_[variable_root] > maker_[id] || root_held_[variable_root]) continue;
       if (!may_write_over(graph_.nodes[node_index], id, a.variable, variable_root)) continue;
@@ -206,10 +211,10 @@ class Planner {
 
   // Outputs and assigned values that lie in state or constants are saved before state changes.
   void save_and_copy() {
+    std::vector<bool> is_saved(graph_.values.size(), false);
     const auto save = [&](ValueId id) {
-      if (root(id).kind == Root::Kind::arena) return;
-      for (const auto& [saved, where] : layout_.saved)
-        if (saved == id) return;
+      if (root(id).kind == Root::Kind::arena || is_saved[id]) return;
+      is_saved[id] = true;
       const std::uint32_t r = new_root(Root::Kind::arena, bytes(id), id);
       layout_.roots[r].first = layout_.roots[r].last = end_;
       layout_.saved.emplace_back(id, r);
@@ -269,9 +274,10 @@ class Planner {
   const Graph& graph_;
   bool reuse_, borrow_;
   std::int64_t end_;
-  std::vector<std::int64_t> time_;       // unit of each node
-  std::vector<std::int64_t> maker_;      // by value: the node that makes it
-  std::vector<std::int64_t> root_read_;  // by root: last node that reads it
+  std::vector<std::int64_t> time_;               // unit of each node
+  std::vector<std::int64_t> maker_;              // by value: the node that makes it
+  std::vector<std::int64_t> root_read_;          // by root: last node that reads it
+  std::vector<std::vector<ValueId>> living_in_;  // by root
   std::vector<bool> root_held_;
   std::map<ValueId, ValueId> in_variable_;  // values made in a variable
   Layout layout_;

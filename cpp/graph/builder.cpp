@@ -85,8 +85,10 @@ ValueId Builder::scalar(DType dtype, double value) {
 }
 
 ValueId Builder::variable(const VariablePtr& variable) {
-  for (ValueId id = 0; id < graph_.values.size(); ++id)
-    if (graph_.values[id].variable == variable) return id;
+  for (; values_seen_ < graph_.values.size(); ++values_seen_)
+    if (const auto& known = graph_.values[values_seen_].variable; known != nullptr)
+      variables_.emplace(known.get(), static_cast<ValueId>(values_seen_));
+  if (const auto it = variables_.find(variable.get()); it != variables_.end()) return it->second;
   return new_value(graph_, {variable->spec(), Value::Kind::variable, {}, variable});
 }
 
@@ -108,9 +110,11 @@ void Builder::assign(ValueId variable, ValueId value) {
 void Builder::set_origin(const std::string& origin) {
   auto& names = graph_.origins;
   if (origin_ < names.size() && names[origin_] == origin) return;
-  const auto it = std::find(names.begin(), names.end(), origin);
-  origin_ = static_cast<std::uint32_t>(it - names.begin());
-  if (it == names.end()) names.push_back(origin);
+  for (; origins_seen_ < names.size(); ++origins_seen_)
+    origins_.emplace(names[origins_seen_], static_cast<std::uint32_t>(origins_seen_));
+  const auto it = origins_.find(origin);
+  origin_ = it != origins_.end() ? it->second : static_cast<std::uint32_t>(names.size());
+  if (it == origins_.end()) names.push_back(origin);
 }
 
 std::vector<ValueId> Builder::emit_all(std::string_view op, std::span<const ValueId> in,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -78,6 +79,30 @@ TEST(Pack, MovesVariablesIntoOneBuffer) {
   EXPECT_EQ(packed->value().data<float>()[3], 0);  // a gap
   packed->value().data<float>()[16] = 9;
   EXPECT_EQ(b->value().data<float>()[0], 9);
+}
+
+// Buffers of this size come from the kernel as zeros, and what is zero is not copied there.
+TEST(Pack, LargeBuffersOfZerosAreZeroAndOnesOwn) {
+  const Spec large{DType::f32, {3 << 20}};
+  const Tensor zeros = Tensor::zeros(large);
+  Tensor clone = zeros.clone();
+  clone.data<float>()[large.shape[0] - 1] = 1;
+  const VariablePtr a = std::make_shared<Variable>("a", zeros.clone());
+  const VariablePtr b = std::make_shared<Variable>("b", zeros.clone());
+  const VariablePtr c = std::make_shared<Variable>("c", clone.clone());
+  const VariablePtr two[] = {a, b}, mixed[] = {a, c};
+  VariablePtr packed = pack(two, "zeros");
+  EXPECT_TRUE(is_aligned(packed->value().raw()));
+  const auto is_zero = [](const Tensor& t) {
+    return std::all_of(t.data<float>(), t.data<float>() + t.size(), [](float v) { return v == 0; });
+  };
+  EXPECT_TRUE(is_zero(packed->value()));
+  b->value().data<float>()[0] = 5;
+  EXPECT_EQ(packed->value().data<float>()[large.shape[0]], 5);
+  EXPECT_TRUE(is_zero(zeros));
+  packed = pack(mixed, "mixed");
+  EXPECT_TRUE(is_zero(a->value()));
+  EXPECT_EQ(packed->value().data<float>()[2 * large.shape[0] - 1], 1);
 }
 
 TEST(Pack, TakesOneDtype) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <unordered_map>
 
 #include "lamina/tensor.h"
 
@@ -98,6 +99,10 @@ class LAMINA_API Builder {
   Graph& graph_;
   std::uint32_t origin_ = 0;
   bool backward_ = false;
+  // What the graph held when it was last looked through: the next look begins there.
+  std::unordered_map<const Variable*, ValueId> variables_;
+  std::unordered_map<std::string, std::uint32_t> origins_;
+  std::size_t values_seen_ = 0, origins_seen_ = 0;
 };
 
 // Appends the reverse pass and returns d(loss)/d(wrt[i]), kNoValue where the loss does not depend

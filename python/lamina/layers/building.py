@@ -30,6 +30,9 @@ def checked_init(init: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+_signature = functools.lru_cache(maxsize=4096)(inspect.signature)
+
+
 def recorded_build(build: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a class's `build`: name its weights, note the shapes, mark the layer built."""
 
@@ -43,7 +46,7 @@ def recorded_build(build: Callable[..., Any]) -> Callable[..., Any]:
                 build(self, *args, **kwargs)
         finally:
             self._is_building = False
-        bound = inspect.signature(build).bind(self, *args, **kwargs).arguments
+        bound = _signature(build).bind(self, *args, **kwargs).arguments
         shapes = list(bound.items())[1:]
         self._build_shapes = {name: shape for name, shape in shapes if shape is not None}
         self.built = True

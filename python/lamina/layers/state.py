@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,21 @@ context = CallContext()
 
 # Attributes of every layer that may hold layers which are no part of it.
 _NO_PARTS = frozenset(("_loss_owners", "_init_arguments", "_inbound_nodes"))
+# What most attributes are: values that hold nothing.
+_PLAIN = frozenset((bool, int, float, str, type(None)))
+
+
+def _find(values: Iterable[Any], kind: type, found: dict[int, Any]) -> None:
+    """Add the objects of `kind` among the values, also inside lists and dicts, by their id."""
+    for value in values:
+        if value.__class__ in _PLAIN:
+            continue
+        if isinstance(value, kind):
+            found[id(value)] = value
+        elif isinstance(value, (list, tuple)):
+            _find(value, kind, found)
+        elif isinstance(value, dict):
+            _find([value[key] for key in structure.sorted_keys(value)], kind, found)
 
 
 class StateLock:
@@ -130,18 +145,15 @@ class LayerState:
     def _children(self, kind: type) -> list[Any]:
         """Return the objects of `kind` held by attributes, also inside lists and dicts."""
         found: dict[int, Any] = {}
-        for name, value in self.__dict__.items():
-            is_held = isinstance(value, kind)
-            if not is_held and not (isinstance(value, (list, tuple, dict)) and value):
-                continue  # most attributes: plain settings
-            if name in self._not_children or name in _NO_PARTS or name.startswith("_trainer"):
-                continue
-            if is_held:
-                found[id(value)] = value
-            else:
-                for leaf in structure.iterate(value):
-                    if isinstance(leaf, kind):
-                        found[id(leaf)] = leaf
+        parts = [
+            value
+            for name, value in self.__dict__.items()
+            if value.__class__ not in _PLAIN
+            and name not in _NO_PARTS
+            and name not in self._not_children
+            and not name.startswith("_trainer")
+        ]
+        _find(parts, kind, found)
         return list(found.values())
 
     @property

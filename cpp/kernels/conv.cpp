@@ -183,17 +183,6 @@ Dim conv_part(Dim pixels, double work, Dim most_parts) {
 }
 
 template <class T>
-void sum_slices(Dim slices, Dim n, const T* values, T* dw) {
-  parallel_for(n, 16384, [&](Dim begin, Dim end) {
-    std::copy(values + begin, values + end, dw + begin);
-    for (Dim p = 1; p < slices; ++p)
-      apply<T>(
-          dw + begin, end - begin, [](Vec<T> a, Vec<T> b) { return a + b; }, dw + begin,
-          values + p * n + begin);
-  });
-}
-
-template <class T>
 void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e) {
   if (s.pointwise())
     return gemm<T>(s.pixels(), s.out_c, s.in_c, x, s.in_c, 1, w, s.out_c, 1, y, s.out_c, e);
@@ -255,8 +244,7 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scr
 #define LAMINA_INSTANTIATE(T)                                                          \
   template void conv<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&); \
   template void conv_input_grad<T>(const ConvShape&, const T*, const T*, T*, T*);      \
-  template void conv_weight_grad<T>(const ConvShape&, const T*, const T*, T*, T*);     \
-  template void sum_slices<T>(Dim, Dim, const T*, T*);
+  template void conv_weight_grad<T>(const ConvShape&, const T*, const T*, T*, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)
 #undef LAMINA_INSTANTIATE

@@ -79,10 +79,6 @@ void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx);
 template <class T>  // of output pixels [begin, end)
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw);
 
-// dw = the slices, n elements each, added in order.
-template <class T>
-void sum_slices(Dim slices, Dim n, const T* values, T* dw);
-
 // A fixed partition of `pixels` for `work` multiply-adds in all: pixels per part.
 Dim conv_part(Dim pixels, double work, Dim most_parts = 64);
 

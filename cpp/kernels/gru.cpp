@@ -176,26 +176,28 @@ class ForwardPass {
   }
 
   void run_row(const Slice& slice, Dim i, Dim step, const T* z) const {
-    const Dim n = s_.units, row = slice.first + i, at = row * s_.steps + time(step);
-    T *h = slice.h + i * n, *output = h;
-    T* gates = call_.gates == nullptr ? nullptr : call_.gates + at * kept();
-    const T* product = slice.product + i * wide();
-    if (call_.before != nullptr) copy_row(call_.before + at * n, h, n);
-    const bool valid = call_.mask == nullptr || call_.mask[at];
-    if (!valid) {
-      if (gates != nullptr) zero_row(gates, kept());  // an output holds no leftovers
+    const Dim n = s_.units, row = slice.first + i, place = row * s_.steps + time(step);
+    T *const h = slice.h + i * n, *const held = slice.output + i * n;
+    T* const y = call_.options.return_sequences ? at(call_.y, row * s_.steps + step) : nullptr;
+    const Kept<T> keep{.gates = call_.gates == nullptr ? nullptr : call_.gates + place * kept(),
+                       .cell = nullptr,
+                       .before = at(call_.before, place),
+                       .output = call_.mask == nullptr ? y : held};
+    if (call_.mask != nullptr && !call_.mask[place]) {
+      if (keep.gates != nullptr) zero_row(keep.gates, kept());  // an output holds no leftovers
+      if (keep.before != nullptr) copy_row(keep.before, h, n);
+      if (call_.options.zero_masked_output) zero_row(held, n);
     } else if (call_.reset_after) {
-      cell_.forward_after(n, z, product, h, gates);
+      cell_.forward_after(n, z, slice.product + i * wide(), h, keep);
     } else {
-      cell_.forward_before(n, z, product, h, gates);
+      cell_.forward_before(n, z, slice.product + i * wide(), h, keep);
     }
-    if (call_.mask != nullptr) {
-      output = slice.output + i * n;
-      if (valid) copy_row(output, h, n);
-      if (!valid && call_.options.zero_masked_output) zero_row(output, n);
-    }
-    if (call_.y != nullptr && call_.options.return_sequences)
-      copy_row(call_.y + (row * s_.steps + step) * n, output, n);
+    if (call_.mask != nullptr && y != nullptr) copy_row(y, held, n);
+  }
+
+  // The row of a step in [batch, steps, units], null if there is no such buffer.
+  T* at(T* sequence, Dim place) const {
+    return sequence == nullptr ? nullptr : sequence + place * s_.units;
   }
 
   void finish(const Slice& slice) const {

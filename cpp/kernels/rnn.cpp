@@ -142,11 +142,15 @@ class ForwardPass {
   void run_slice(const Slice& slice) const {
     start(slice);
     if (call_.words != nullptr) {
-      for (Dim step = 0; step < s_.steps; ++step)
-        run_step(slice, step, [&](Dim i, Dim t) {
-          const Dim place = (slice.first + i) * s_.steps + t;
-          return scratch_.projected + call_.words->slot(place) * wide();
-        });
+      const auto z_at = [&](Dim i, Dim t) {
+        const Dim place = (slice.first + i) * s_.steps + t;
+        return scratch_.projected + call_.words->slot(place) * wide();
+      };
+      for (Dim step = 0; step < s_.steps; ++step) {
+        if (step + 1 < s_.steps)
+          for (Dim i = 0; i < slice.rows; ++i) prefetch_row(z_at(i, time(step + 1)), wide());
+        run_step(slice, step, z_at);
+      }
     } else {
       run_blocks(slice);
     }
@@ -205,26 +209,40 @@ class ForwardPass {
     const Dim n = s_.units, t = time(step);
     multiply_recurrent(slice);
     for (Dim i = 0; i < slice.rows; ++i) {
-      const Dim row = slice.first + i, at = row * s_.steps + t;
-      T *h = slice.h + i * n, *c = slice.c + i * n;
-      if (call_.inputs != nullptr) copy_row(call_.inputs + at * n, h, n);
-      const bool valid = call_.mask == nullptr || call_.mask[at];
-      if (valid) {
-        cell_.forward(n, z_at(i, t), slice.product + i * wide(), h, c,
-                      call_.gates == nullptr ? nullptr : call_.gates + at * wide());
-      } else if (call_.gates != nullptr && call_.words != nullptr) {
-        zero_row(call_.gates + at * wide(), wide());  // an output holds no leftovers
+      const Dim place = (slice.first + i) * s_.steps + t;
+      if (call_.mask == nullptr || call_.mask[place]) {
+        T* const output = call_.mask != nullptr ? slice.output + i * n : output_at(slice, i, step);
+        cell_.forward(n, z_at(i, t), slice.product + i * wide(), slice.h + i * n, slice.c + i * n,
+                      {.gates = call_.gates == nullptr ? nullptr : call_.gates + place * wide(),
+                       .cell = at(call_.cells, place),
+                       .before = at(call_.inputs, place),
+                       .output = output});
+      } else {
+        pass_over(slice, i, place);
       }
-      if (Cell::kHasCell && call_.cells != nullptr) copy_row(call_.cells + at * n, c, n);
-      const T* output = h;
-      if (call_.mask != nullptr) {
-        output = slice.output + i * n;
-        if (valid) copy_row(slice.output + i * n, h, n);
-        if (!valid && call_.options.zero_masked_output) zero_row(slice.output + i * n, n);
-      }
-      if (call_.y != nullptr && call_.options.return_sequences)
-        copy_row(call_.y + (row * s_.steps + step) * n, output, n);
+      if (call_.mask != nullptr && output_at(slice, i, step) != nullptr)
+        copy_row(output_at(slice, i, step), slice.output + i * n, n);
     }
+  }
+
+  // The rows of a step in [batch, steps, units], null if there is no such buffer.
+  T* at(T* sequence, Dim place) const {
+    return sequence == nullptr ? nullptr : sequence + place * s_.units;
+  }
+  T* output_at(const Slice& slice, Dim i, Dim step) const {
+    return call_.options.return_sequences ? at(call_.y, (slice.first + i) * s_.steps + step)
+                                          : nullptr;
+  }
+
+  // A masked step of a row: the state stays.
+  void pass_over(const Slice& slice, Dim i, Dim place) const {
+    const Dim n = s_.units;
+    if (call_.inputs != nullptr) copy_row(at(call_.inputs, place), slice.h + i * n, n);
+    if (Cell::kHasCell && call_.cells != nullptr)
+      copy_row(at(call_.cells, place), slice.c + i * n, n);
+    if (call_.gates != nullptr && call_.words != nullptr)
+      zero_row(call_.gates + place * wide(), wide());  // an output holds no leftovers
+    if (call_.options.zero_masked_output) zero_row(slice.output + i * n, n);
   }
 
   void finish(const Slice& slice) const {
@@ -282,10 +300,19 @@ class BackwardPass {
     zero_row(slice.held, count);
     for (Dim step = s_.steps - 1; step >= 0; --step) {
       for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
+      if (step > 0) prefetch_step(slice, time(step - 1));
       if (step > 0 || call_.dh0 != nullptr) to_state_before(slice, time(step));
     }
     if (call_.dh0 != nullptr) copy_row(call_.dh0 + at, slice.dh, count);
     if (Cell::kHasCell && call_.dc0 != nullptr) copy_row(call_.dc0 + at, slice.dc, count);
+  }
+
+  void prefetch_step(const Slice& slice, Dim t) const {
+    for (Dim i = 0; i < slice.rows; ++i) {
+      const Dim at = (slice.first + i) * s_.steps + t;
+      prefetch_row(call_.gates + at * wide(), wide());
+      if (Cell::kHasCell) prefetch_row(call_.cells + at * s_.units, s_.units);
+    }
   }
 
   // The gradient of the output of one row at one step; null: none.

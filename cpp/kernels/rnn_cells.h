@@ -61,11 +61,33 @@ template <class T>
   return one;
 }
 
+// sigmoid and tanh by one short exponential each, at most 2.4 ulp off: a step is as much these as
+// products. Where e^x leaves the range the quotients have long reached their limits.
+namespace cell_detail {
+using F = Vec<float>;
+LAMINA_INLINE F sigmoid(F x) {
+  using namespace vec_detail;
+  const Reduced a = reduce_exp(at_most(at_least(-x, constant(-88.f)), constant(89.f)));
+  const F e = exp_tail(a.r) * (a.r * a.r) + a.r + 1.f;
+  return 1.f / (1.f + e * pow2(a.n));
+}
+LAMINA_INLINE F tanh(F x) {
+  using namespace vec_detail;
+  const Reduced a = reduce_exp(at_most(abs(x), constant(12.f)) * 2.f);
+  const F e = exp_tail(a.r) * (a.r * a.r) + a.r;
+  const F scale = pow2(a.n);
+  const F grown = scale * e + (scale - 1.f);  // e^2|x| - 1, exact enough near 0
+  return copysign(grown / (grown + 2.f), x);
+}
+LAMINA_INLINE Vec<double> sigmoid(Vec<double> x) { return lamina::sigmoid(x); }
+LAMINA_INLINE Vec<double> tanh(Vec<double> x) { return lamina::tanh(x); }
+}  // namespace cell_detail
+
 // The activations of a cell: those that everybody uses are compiled into it.
 template <class T>
 struct UsualActivations {
-  static LAMINA_INLINE Vec<T> activate(Vec<T> x) { return tanh(x); }
-  static LAMINA_INLINE Vec<T> gate(Vec<T> x) { return sigmoid(x); }
+  static LAMINA_INLINE Vec<T> activate(Vec<T> x) { return cell_detail::tanh(x); }
+  static LAMINA_INLINE Vec<T> gate(Vec<T> x) { return cell_detail::sigmoid(x); }
   static LAMINA_INLINE Vec<T> activate_slope(Vec<T> y) { return T(1) - y * y; }
   static LAMINA_INLINE Vec<T> gate_slope(Vec<T> y) { return y * (T(1) - y); }
 };
@@ -93,6 +115,15 @@ LAMINA_INLINE void each_vector(Dim n, const Body& body) {
         [left](T* p, Vec<T> v) LAMINA_INLINE_LAMBDA { store_n<T>(p, v, left); });
 }
 
+// What a row's step leaves behind, besides the state. Null: not wanted.
+template <class T>
+struct Kept {
+  T* gates;   // activated; may be where the projected input lies
+  T* cell;    // the new c
+  T* before;  // h before the step
+  T* output;  // the new h
+};
+
 // ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
 // product; `h` and `c` are the state.
 template <class T, class Activations>
@@ -101,8 +132,8 @@ struct Lstm {
   static constexpr bool kHasCell = true;
   Activations a;
 
-  // `gates` receives i, f, c, o, and may be z. Null: not wanted.
-  void forward(Dim n, const T* z, const T* r, T* h, T* c, T* gates) const {
+  // The gates lie in the order i, f, c, o.
+  void forward(Dim n, const T* z, const T* r, T* h, T* c, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const auto pre = [&](int gate) LAMINA_INLINE_LAMBDA {
         return get(z + gate * n + j) + get(r + gate * n + j);
@@ -112,13 +143,17 @@ struct Lstm {
       const Vec<T> g = a.activate(pre(2));
       const Vec<T> o = a.gate(pre(3));
       const Vec<T> cell = f * get(c + j) + i * g;
+      const Vec<T> out = o * a.activate(cell);
+      if (kept.before != nullptr) put(kept.before + j, get(h + j));
+      if (kept.cell != nullptr) put(kept.cell + j, cell);
+      if (kept.output != nullptr) put(kept.output + j, out);
       put(c + j, cell);
-      put(h + j, o * a.activate(cell));
-      if (gates == nullptr) return;
-      put(gates + j, i);
-      put(gates + n + j, f);
-      put(gates + 2 * n + j, g);
-      put(gates + 3 * n + j, o);
+      put(h + j, out);
+      if (kept.gates == nullptr) return;
+      put(kept.gates + j, i);
+      put(kept.gates + n + j, f);
+      put(kept.gates + 2 * n + j, g);
+      put(kept.gates + 3 * n + j, o);
     });
   }
 
@@ -146,11 +181,13 @@ struct Simple {
   static constexpr bool kHasCell = false;
   Activations a;
 
-  void forward(Dim n, const T* z, const T* r, T* h, T*, T* gates) const {
+  void forward(Dim n, const T* z, const T* r, T* h, T*, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> out = a.activate(get(z + j) + get(r + j));
+      if (kept.before != nullptr) put(kept.before + j, get(h + j));
+      if (kept.output != nullptr) put(kept.output + j, out);
       put(h + j, out);
-      if (gates != nullptr) put(gates + j, out);
+      if (kept.gates != nullptr) put(kept.gates + j, out);
     });
   }
 
@@ -167,20 +204,18 @@ template <class T, class Activations>
 struct Gru {
   Activations a;
 
-  // z holds the projected input, r the recurrent product; h becomes the new state. `gates` receives
-  // what is kept, and may be z. Null: not wanted.
-  void forward_after(Dim n, const T* z, const T* r, T* h, T* gates) const {
+  void forward_after(Dim n, const T* z, const T* r, T* h, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> update = a.gate(get(z + j) + get(r + j));
       const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
       const Vec<T> product = get(r + 2 * n + j);
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + reset * product);
-      put(h + j, update * get(h + j) + (T(1) - update) * candidate);
-      if (gates == nullptr) return;
-      put(gates + j, update);
-      put(gates + n + j, reset);
-      put(gates + 2 * n + j, candidate);
-      put(gates + 3 * n + j, product);
+      turn(kept, j, update, candidate, h + j, get, put);
+      if (kept.gates == nullptr) return;
+      put(kept.gates + j, update);
+      put(kept.gates + n + j, reset);
+      put(kept.gates + 2 * n + j, candidate);
+      put(kept.gates + 3 * n + j, product);
     });
   }
 
@@ -193,16 +228,26 @@ struct Gru {
       put(let_in + j, reset * get(h + j));
     });
   }
-  void forward_before(Dim n, const T* z, const T* r, T* h, T* gates) const {
+  void forward_before(Dim n, const T* z, const T* r, T* h, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> update = a.gate(get(z + j) + get(r + j));
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + 2 * n + j));
-      put(h + j, update * get(h + j) + (T(1) - update) * candidate);
-      if (gates == nullptr) return;
-      put(gates + j, update);
-      put(gates + n + j, get(r + n + j));
-      put(gates + 2 * n + j, candidate);
+      turn(kept, j, update, candidate, h + j, get, put);
+      if (kept.gates == nullptr) return;
+      put(kept.gates + j, update);
+      put(kept.gates + n + j, get(r + n + j));
+      put(kept.gates + 2 * n + j, candidate);
     });
+  }
+
+  // From the state to the new one.
+  template <class Get, class Put>
+  static LAMINA_INLINE void turn(const Kept<T>& kept, Dim j, Vec<T> update, Vec<T> candidate, T* h,
+                                 const Get& get, const Put& put) {
+    const Vec<T> state = get(h), out = update * state + (T(1) - update) * candidate;
+    if (kept.before != nullptr) put(kept.before + j, state);
+    if (kept.output != nullptr) put(kept.output + j, out);
+    put(h, out);
   }
 
   // dh is the gradient of this step's h; carried receives what reaches the h before, aside from the

@@ -227,9 +227,10 @@ Bound bind_grad(const BindArgs& a) {
 
 Grads vjp(Builder& b, const VjpArgs& v) {
   const Optional at = Optional::of_forward(v.attrs);
-  refuse_words(at.words);
   Attrs attrs = v.attrs;
-  std::vector<ValueId> in{v.out[kGates], v.in[kRecurrent], v.in[kX], v.in[kKernel], v.out[kBefore]};
+  attrs["has_words"] = false;
+  const ValueId x = lay_out(b, v.in[kX], v, at.words);
+  std::vector<ValueId> in{v.out[kGates], v.in[kRecurrent], x, v.in[kKernel], v.out[kBefore]};
   if (at.mask != kNoOperand) in.push_back(v.in[at.mask]);
   if (at.recurrent_masks != kNoOperand) in.push_back(v.in[at.recurrent_masks]);
   const auto arriving = [&](std::size_t output, const char* flag) {
@@ -244,7 +245,7 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   const auto give = [&](std::size_t input, std::size_t output) {
     if (v.wanted[input]) grads[input] = d[output];
   };
-  give(kX, kDx);
+  if (v.wanted[kX]) grads[kX] = gather_up(b, d[kDx], v, kX, at.words);
   give(kKernel, kDKernel);
   give(kRecurrent, kDRecurrent);
   give(kBias, kDBias);

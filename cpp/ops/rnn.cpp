@@ -264,9 +264,10 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   using L = Layout<kLstm>;
   using G = GradLayout<kLstm>;
   const L at(v.attrs);
-  refuse_words(at.words);
   Attrs attrs = v.attrs;
-  std::vector<ValueId> in{v.out[L::gates], v.in[L::recurrent], v.in[L::x], v.in[L::kernel],
+  attrs["has_words"] = false;
+  const ValueId x = lay_out(b, v.in[L::x], v, at.words);
+  std::vector<ValueId> in{v.out[L::gates], v.in[L::recurrent], x, v.in[L::kernel],
                           v.out[L::inputs]};
   if constexpr (kLstm) in.insert(in.end(), {v.out[L::cells], v.in[L::c0]});
   if (at.mask != L::kNone) in.push_back(v.in[at.mask]);
@@ -284,7 +285,7 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   const auto give = [&](std::size_t input, std::size_t output) {
     if (v.wanted[input]) grads[input] = d[output];
   };
-  give(L::x, G::dx);
+  if (v.wanted[L::x]) grads[L::x] = gather_up(b, d[G::dx], v, L::x, at.words);
   give(L::kernel, G::dkernel);
   give(L::recurrent, G::drecurrent);
   give(L::bias, G::dbias);

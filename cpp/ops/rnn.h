@@ -81,9 +81,14 @@ inline Shape sequence_shape(const InferArgs& a, std::size_t x, std::size_t words
   return {a[words].shape[0], a[words].shape[1], a[x].shape[1]};
 }
 
-inline void refuse_words(std::size_t words) {
-  if (words != kNoOperand)
-    throw Error("has no gradient with words: they come after the reverse pass");
+// A vjp rule treats words as the embedding they stand for: `fuse` may join the two again.
+inline ValueId lay_out(Builder& b, ValueId x, const VjpArgs& v, std::size_t words) {
+  return words == kNoOperand ? x : b.emit("embedding", {x, v.in[words]});
+}
+inline ValueId gather_up(Builder& b, ValueId dx, const VjpArgs& v, std::size_t x,
+                         std::size_t words) {
+  if (words == kNoOperand) return dx;
+  return b.emit("embedding_grad", {v.in[words], dx}, {{"rows", b.shape(v.in[x])[0]}});
 }
 
 // At bind and run time.

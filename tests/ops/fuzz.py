@@ -128,7 +128,14 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((3, 6, 5), (5, 21), (7, 21), (21,), (3, 7)), {"reset_after": False}),
     ],
     "gru_grad": [
-        (floats((3, 6, 4, 7), (7, 21), (3, 6, 7), (3, 7)), {"has_dh": True}),
+        (
+            floats((3, 6, 4, 7), (7, 21), (3, 6, 5), (5, 21), (3, 6, 7), (3, 7)),
+            {"has_dh": True},
+        ),
+        (
+            floats((3, 6, 4, 7), (7, 21), (9, 5), (5, 21), (3, 6, 7), (3, 7)) + [(N, (3, 6))],
+            {"has_dh": True, "has_words": True},
+        ),
     ],
     "lstm": [
         (floats((3, 4, 5), (5, 8), (2, 8), (8,), (3, 2), (3, 2)) + [(B, (3, 4))], SEQUENCE),
@@ -139,7 +146,7 @@ TEMPLATES: dict[str, list[Call]] = {
     ],
     "lstm_grad": [
         (
-            floats((3, 6, 4, 2), (2, 8), (3, 6, 2), (3, 2), (3, 6, 2)),
+            floats((3, 6, 4, 2), (2, 8), (3, 6, 5), (5, 8), *[(3, 6, 2)] * 2, (3, 2), (3, 6, 2)),
             {"has_dy": True, "return_sequences": True},
         ),
     ],
@@ -183,9 +190,13 @@ TEMPLATES: dict[str, list[Call]] = {
     ],
     "simple_rnn": [
         (floats((3, 4, 5), (5, 2), (2, 2), (2,), (3, 2)) + [(B, (3, 4))], SEQUENCE),
+        (floats((7, 5), (5, 2), (2, 2), (2,), (3, 2)) + [(N, (3, 4))], {"has_words": True}),
     ],
     "simple_rnn_grad": [
-        (floats((3, 6, 1, 2), (2, 2), (3, 2)), {"has_dh": True}),
+        (
+            floats((3, 6, 1, 2), (2, 2), (3, 6, 5), (5, 2), (3, 6, 2), (3, 2)),
+            {"has_dh": True},
+        ),
     ],
     "slice": [(floats((6, 8)), SLICE)],
     "slice_scatter": [(floats((2, 3)), {**SLICE, "shape": [6, 8]})],

@@ -69,6 +69,16 @@ OpCase activated(bool after) {
                    {"recurrent_activation", std::string("hard_sigmoid")}});
 }
 
+// x is a table, of which some rows are read often and some never.
+OpCase words(bool after) {
+  std::vector<Tensor> in = gru_inputs(after, 4, 5, 2, 3, {kMask});
+  in[0] = uniform({7, 2}, -1, 1, 1);
+  in.push_back(Tensor::of<std::int64_t>(
+      {4, 5}, {3, 3, 0, 6, 3, 1, 0, 0, 0, 2, 6, 6, 6, 1, 3, 0, 3, 0, 3, 0}));
+  return gru_case(after, std::move(in),
+                  {{"has_words", true}, {"has_mask", true}, {"return_sequences", true}});
+}
+
 const AddCases gru_cases{
     plain(true),
     plain(false),
@@ -90,6 +100,8 @@ const AddCases gru_cases{
     activated(false),
     no_rows(true),
     no_rows(false),
+    words(true),
+    words(false),
 };
 
 }  // namespace

@@ -33,6 +33,14 @@ const Tensor kMask = mask_of({4, 5}, {0, 0, 1, 1, 1,  //
                                       0, 0, 0, 0, 0});
 const Tensor kDropout = uniform({4, 3}, 0.5, 1.5, 7);
 const Tensor kGateDropout = uniform({4, 4, 3}, 0.5, 1.5, 7);
+// The inputs with words: x is a table, of which some rows are read often and some never.
+std::vector<Tensor> word_inputs(bool lstm, std::initializer_list<Tensor> more = {}) {
+  std::vector<Tensor> in = with(rnn_inputs(lstm, 4, 5, 2, 3), more);
+  in[0] = uniform({7, 2}, -1, 1, 1);
+  in.push_back(Tensor::of<std::int32_t>(
+      {4, 5}, {3, 3, 0, 6, 3, 1, 0, 0, 0, 2, 6, 6, 6, 1, 3, 0, 3, 0, 3, 0}));
+  return in;
+}
 const std::vector<int> kLstmInputs{0, 1, 2, 3, 4, 5}, kSimpleInputs{0, 1, 2, 3, 4};
 
 const AddCases lstm_cases{
@@ -87,6 +95,19 @@ const AddCases lstm_cases{
                {"recurrent_activation", std::string("tanh")}},
      .output = 2},
     {.op = "lstm", .in = rnn_inputs(true, 0, 3, 2, 3), .output = 0},
+    {.op = "lstm",
+     .in = word_inputs(true),
+     .attrs = {{"has_words", true}, {"return_sequences", true}},
+     .differentiable = kLstmInputs,
+     .output = 0},
+    {.op = "lstm",
+     .in = word_inputs(true, {kMask, kGateDropout}),
+     .attrs = {{"has_words", true},
+               {"has_mask", true},
+               {"has_recurrent_mask", true},
+               {"go_backwards", true}},
+     .differentiable = kLstmInputs,
+     .output = 0},
 };
 
 const AddCases simple_cases{
@@ -120,6 +141,11 @@ const AddCases simple_cases{
     {.op = "simple_rnn",
      .in = rnn_inputs(false, 2, 3, 2, 3),
      .attrs = {{"activation", std::string("sigmoid")}},
+     .output = 0},
+    {.op = "simple_rnn",
+     .in = word_inputs(false, {kMask}),
+     .attrs = {{"has_words", true}, {"has_mask", true}, {"return_sequences", true}},
+     .differentiable = kSimpleInputs,
      .output = 0},
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "kernels/gemm_tile.h"
+#include "kernels/transpose.h"
 
 namespace lamina {
 namespace {
@@ -15,12 +16,13 @@ using tile::kTileRows;
 // Blocks that keep what is reused in cache: k (a panel of B in L1 and L2), rows (a block of A in
 // L2), columns (bounds the buffer that packed B needs).
 template <class T>
-constexpr Dim kBlockK = 2048 / Dim{sizeof(T)};
+constexpr Dim kBlockK = (kVecBytes == 64 ? 2048 : 1024) / Dim{sizeof(T)};
 constexpr Dim kBlockRows = 12 * kTileRows;
 template <class T>
 constexpr Dim kBlockColumns = 64 * kPanel<T>;
+constexpr Dim kSharedElements = 1 << 22;  // of a B that all threads share
 // B is read where it lies while few rows of A reuse it; A while few columns of B do.
-constexpr Dim kPackBRows = 28 * kTileRows;
+constexpr Dim kPackBRows = (kVecBytes == 64 ? 28 : 8) * kTileRows;
 template <class T>
 constexpr Dim kPackAColumns = 16 * kPanel<T>;
 // Much earlier when the rows compete for the same lines of the cache: a step of whole pages.
@@ -28,8 +30,21 @@ constexpr Dim kPackBRowsOfPages = 4 * kTileRows;
 template <class T>
 constexpr Dim kPackAColumnsOfPages = 3 * kPanel<T>;
 template <class T>
-bool steps_by_pages(Dim step) {
-  return step != 0 && step * Dim{sizeof(T)} % 4096 == 0;
+bool steps_by(Dim bytes, Dim step) {
+  return step != 0 && step * Dim{sizeof(T)} % bytes == 0;
+}
+
+template <class T>
+bool wants_packed_b(Dim m, Dim n, Dim b_k, Dim b_col) {
+  if (n == 1) return false;
+  if (b_col != 1) return true;
+  return n > kLanes<T> && m > (steps_by<T>(4096, b_k) ? kPackBRowsOfPages : kPackBRows);
+}
+template <class T>
+bool wants_packed_a(Dim m, Dim n, Dim k, Dim a_row, Dim a_k) {
+  if (k <= 64 || m <= kTileRows) return false;
+  if (a_row == 1) return steps_by<T>(2048, a_k) && n > kPackAColumnsOfPages<T>;
+  return n > (steps_by<T>(4096, a_row) ? kPackAColumnsOfPages<T> : kPackAColumns<T>);
 }
 
 // B as the tiles read it: rows of k b_k apart, panels of columns b_panel apart.
@@ -79,45 +94,42 @@ void multiply_columns(Job<T>& job, Dim m, Dim n, const Panels<T>& b, const T* bi
   job.c = c;
 }
 
-// A[m, k] -> packed[p * m + i]: the rows of one block side by side.
+// A block of A copied to where its rows, or with A transposed its columns, lie close together.
 template <class T>
-void pack_a(Dim m, Dim k, const T* a, Dim a_row, Dim a_k, T* packed) {
-  for (Dim i = 0; i < m; ++i)
-    for (Dim p = 0; p < k; ++p) packed[p * m + i] = a[i * a_row + p * a_k];
-}
-
-// Four columns of B, k apart b_k, become four neighbours in a panel: squares of 4 x 4 are turned
-// in registers when k is contiguous.
-template <class T>
-void pack_four_columns(Dim k, const T* b, Dim b_k, Dim b_col, T* panel) {
-  typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-  typedef T Loose __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
-  const T *b0 = b, *b1 = b0 + b_col, *b2 = b1 + b_col, *b3 = b2 + b_col;
-  constexpr Dim row = kPanel<T>;
-  Dim p = 0;
-  if (b_k == 1)
-    for (; p + 4 <= k; p += 4) {
-      const Four x0 = *reinterpret_cast<const Loose*>(b0 + p);
-      const Four x1 = *reinterpret_cast<const Loose*>(b1 + p);
-      const Four x2 = *reinterpret_cast<const Loose*>(b2 + p);
-      const Four x3 = *reinterpret_cast<const Loose*>(b3 + p);
-      const Four t0 = __builtin_shufflevector(x0, x1, 0, 4, 1, 5);
-      const Four t1 = __builtin_shufflevector(x2, x3, 0, 4, 1, 5);
-      const Four t2 = __builtin_shufflevector(x0, x1, 2, 6, 3, 7);
-      const Four t3 = __builtin_shufflevector(x2, x3, 2, 6, 3, 7);
-      T* q = panel + p * row;
-      *reinterpret_cast<Loose*>(q) = __builtin_shufflevector(t0, t1, 0, 1, 4, 5);
-      *reinterpret_cast<Loose*>(q + row) = __builtin_shufflevector(t0, t1, 2, 3, 6, 7);
-      *reinterpret_cast<Loose*>(q + 2 * row) = __builtin_shufflevector(t2, t3, 0, 1, 4, 5);
-      *reinterpret_cast<Loose*>(q + 3 * row) = __builtin_shufflevector(t2, t3, 2, 3, 6, 7);
-    }
-  for (; p < k; ++p) {
-    T* q = panel + p * row;
-    q[0] = b0[p * b_k];
-    q[1] = b1[p * b_k];
-    q[2] = b2[p * b_k];
-    q[3] = b3[p * b_k];
+struct PackedA {
+  Dim a_row, a_k;
+  T* data;
+  PackedA(Dim m, Dim k, const T* a, Dim from_row, Dim from_k, T* to) : data(to) {
+    const bool transposed = from_row == 1;
+    const Dim lines = transposed ? k : m, length = transposed ? m : k;
+    const Dim from_line = transposed ? from_k : from_row, from_item = transposed ? 1 : from_k;
+    const Dim line = length + kLanes<T>;  // an odd number of cache lines, mostly
+    a_row = transposed ? 1 : line;
+    a_k = transposed ? line : 1;
+    for (Dim i = 0; i < lines; ++i)
+      kernels::gather_strided(a + i * from_line, from_item, to + i * line, length);
   }
+  static constexpr Dim kLargest = (kBlockRows + kLanes<T>)*(kBlockK<T> + kLanes<T>);
+};
+
+// As many columns of B as a vector has lanes, contiguous over k and b_col apart, become rows of a
+// panel.
+template <class T>
+void turn_columns(Dim k, const T* b, Dim b_col, T* panel) {
+  constexpr int lanes = kLanes<T>;
+  const auto turn = [&](Dim p, Dim count, auto load_row) __attribute__((always_inline)) {
+    Vec<T> square[lanes];
+#pragma GCC unroll 16
+    for (int j = 0; j < lanes; ++j) square[j] = load_row(b + j * b_col + p);
+    kernels::transpose_square<T>(square);
+#pragma GCC unroll 16
+    for (int q = 0; q < lanes; ++q)
+      if (q < count) store<T>(panel + (p + q) * kPanel<T>, square[q]);
+  };
+  Dim p = 0;
+  for (; p + lanes <= k; p += lanes) turn(p, lanes, [](const T* q) { return load(q); });
+  const tile::Lanes rest(static_cast<int>(k - p));
+  if (p < k) turn(p, k - p, [&rest](const T* q) { return rest.load(q); });
 }
 
 // Columns [0, n) of B, n at most a panel -> panel[p * kPanel + j]; missing columns are zero.
@@ -132,11 +144,23 @@ void pack_panel(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* panel) {
     return;
   }
   Dim j = 0;
-  for (; j + 4 <= n; j += 4) pack_four_columns(k, b + j * b_col, b_k, b_col, panel + j);
+  if (b_k == 1)
+    for (; j + lanes <= n; j += lanes) turn_columns(k, b + j * b_col, b_col, panel + j);
   for (; j < n; ++j)
     for (Dim p = 0; p < k; ++p) panel[p * row + j] = b[p * b_k + j * b_col];
   if (n < row)
     for (Dim p = 0; p < k; ++p) std::fill(panel + p * row + n, panel + (p + 1) * row, T{0});
+}
+
+// Panels b_panel apart. Rows of B that lie one after the other are read so.
+template <class T>
+void pack_block(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* packed, Dim b_panel) {
+  constexpr Dim kRows = 8;
+  const Dim step = b_col == 1 ? kRows : k;
+  for (Dim p = 0; p < k; p += step)
+    for (Dim j = 0; j < n; j += kPanel<T>)
+      pack_panel(std::min(kPanel<T>, n - j), std::min(step, k - p), b + p * b_k + j * b_col, b_k,
+                 b_col, packed + j / kPanel<T> * b_panel + p * kPanel<T>);
 }
 
 // sigmoid and tanh would make every tile large, so they run over the finished rows.
@@ -151,13 +175,66 @@ void activate(Dim m, Dim n, T* c, Dim ldc, Activation activation) {
   if (activation == Activation::tanh) over_rows([](Vec<T> x) { return tanh(x); });
 }
 
+// Chains over k for kGroups vectors of rows that are contiguous over k: squares of them are
+// transposed in registers, so that a lane holds the chain of a row.
+template <class T, int kGroups>
+void dot_groups(Dim k, const T* rows, Dim step, int count, const T* x, Dim x_k, Vec<T>* sums) {
+  constexpr int lanes = kLanes<T>;
+  const auto advance = [&](Dim p, Dim columns, auto load_row) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+      Vec<T> square[lanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes; ++i)
+        square[i] = load_row(rows + std::min(g * lanes + i, count - 1) * step + p);
+      kernels::transpose_square<T>(square);
+#pragma GCC unroll 16
+      for (int q = 0; q < lanes; ++q)
+        if (q < columns) sums[g] += square[q] * broadcast<T>(x[(p + q) * x_k]);
+    }
+  };
+  Dim p = 0;
+  for (; p + lanes <= k; p += lanes) advance(p, lanes, [](const T* q) { return load(q); });
+  const tile::Lanes rest(static_cast<int>(k - p));
+  if (p < k) advance(p, k - p, [&rest](const T* q) { return rest.load(q); });
+}
+
+// c[i * c_step] = rows[i * step] . x: one row of A with B transposed, or one column of B.
+template <class T>
+void dot_rows(Dim count, Dim k, const T* rows, Dim step, const T* x, Dim x_k, T* c, Dim c_step,
+              Dim bias_step, const Epilogue<T>& e) {
+  constexpr int lanes = kLanes<T>, kMost = 2 * lanes;
+  for (Dim i = 0; i < count; i += kMost) {
+    const int few = static_cast<int>(std::min<Dim>(kMost, count - i));
+    T values[kMost] = {};
+    if (e.accumulate)
+      for (int j = 0; j < few; ++j) values[j] = c[(i + j) * c_step];
+    Vec<T> sums[2] = {load(values), load(values + lanes)};
+    if (few > lanes)
+      dot_groups<T, 2>(k, rows + i * step, step, few, x, x_k, sums);
+    else
+      dot_groups<T, 1>(k, rows + i * step, step, few, x, x_k, sums);
+    store<T>(values, sums[0]);
+    store<T>(values + lanes, sums[1]);
+    for (int j = 0; j < few; ++j) {
+      T value = values[j];
+      if (e.bias != nullptr) value += e.bias[(i + j) * bias_step];
+      if (e.activation == Activation::relu) value = value < 0 ? T{0} : value;
+      c[(i + j) * c_step] = value;
+    }
+  }
+  if (c_step == 1)
+    activate(Dim{1}, count, c, count, e.activation);
+  else
+    activate(count, Dim{1}, c, c_step, e.activation);
+}
+
 // C[m,n] over all of k; b_at(k0, kc) gives the panels of a block of k.
 template <class T, class PanelsAt>
 void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, Dim ldc,
                      const Epilogue<T>& e, const PanelsAt& b_at) {
-  const Dim columns = steps_by_pages<T>(a_row) ? kPackAColumnsOfPages<T> : kPackAColumns<T>;
-  const bool packs_a = a_row != 1 && n > columns && k > 64 && m > kTileRows;
-  T* const packed = packs_a ? workspace<T>(1, kBlockRows * kBlockK<T>) : nullptr;
+  const bool packs_a = wants_packed_a<T>(m, n, k, a_row, a_k);
+  T* const packed = packs_a ? workspace<T>(1, PackedA<T>::kLargest) : nullptr;
   Dim k0 = 0;
   do {
     const Dim kc = std::min(kBlockK<T>, k - k0);
@@ -174,10 +251,10 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
       job.a_row = a_row;
       job.a_k = a_k;
       if (packs_a) {
-        pack_a(mc, kc, job.a, a_row, a_k, packed);
-        job.a = packed;
-        job.a_row = 1;
-        job.a_k = mc;
+        const PackedA<T> block(mc, kc, job.a, a_row, a_k, packed);
+        job.a = block.data;
+        job.a_row = block.a_row;
+        job.a_k = block.a_k;
       }
       job.c = c + i0 * ldc;
       multiply_columns(job, mc, n, b, last ? e.bias : nullptr);
@@ -197,13 +274,12 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
   if (n == 1 && m > 1 && a_row == 1 && ldc == 1 && e.bias == nullptr)
     // One column from a transposed A: the same products, vectorised over the rows.
     return gemm_serial(Dim{1}, m, k, b, Dim{0}, b_k, a, a_k, Dim{1}, c, m, e);
-  if (b_col == 1 || n == 1) {
-    const Dim rows = steps_by_pages<T>(b_k) ? kPackBRowsOfPages : kPackBRows;
-    if (m <= rows || n <= kLanes<T>)
-      return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim) {
-        return Panels<T>{b + k0 * b_k, b_k, kPanel<T>};
-      });
-  }
+  if (n == 1 && a_k == 1) return dot_rows(m, k, a, a_row, b, b_k, c, ldc, Dim{0}, e);
+  if (m == 1 && b_k == 1 && n > 1) return dot_rows(n, k, b, b_col, a, a_k, c, Dim{1}, Dim{1}, e);
+  if (!wants_packed_b<T>(m, n, b_k, b_col))
+    return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim) {
+      return Panels<T>{b + k0 * b_k, b_k, kPanel<T>};
+    });
   for (Dim j0 = 0; j0 < n; j0 += kBlockColumns<T>) {
     const Dim columns = std::min(kBlockColumns<T>, n - j0);
     Epilogue<T> part = e;
@@ -223,8 +299,7 @@ Dim packed_b_size(Dim n, Dim k) {
 
 template <class T>
 void pack_b(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* packed) {
-  for (Dim j = 0; j < n; j += kPanel<T>, packed += kPanel<T> * k)
-    pack_panel(std::min(kPanel<T>, n - j), k, b + j * b_col, b_k, b_col, packed);
+  pack_block(n, k, b, b_k, b_col, packed, kPanel<T> * k);
 }
 
 template <class T>
@@ -244,14 +319,16 @@ struct Grid {
 };
 
 // Chunks of at least half a million multiply-adds, at most 64, of the shape that wastes least:
-// every chunk reads its part of A and of B for itself and, when B is transposed, turns it.
+// every chunk reads its part of A and of B for itself, and may copy that of A.
 template <class T>
-Grid choose_grid(Dim m, Dim n, Dim k, bool turns_b) {
+Grid choose_grid(Dim m, Dim n, Dim k, bool copies_a, bool packed_b) {
   Grid best{m, n};
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const Dim wanted = static_cast<Dim>(std::min(64.0, work / 5e5));
   const double enough = static_cast<double>(wanted);
   if (wanted < 2) return best;
+  const bool near = packed_b && n * k * Dim{sizeof(T)} <= 1 << 20;
+  const double b_cost = near ? 3 : packed_b ? 6 : 8;
   double least = 0;
   for (Dim t = 1; t <= wanted; t *= 2) {
     const auto split = [](Dim size, Dim parts, Dim unit) {
@@ -265,7 +342,7 @@ Grid choose_grid(Dim m, Dim n, Dim k, bool turns_b) {
     const double chunks = static_cast<double>(g.down * g.across);
     const double rows = static_cast<double>(g.rows), columns = static_cast<double>(g.columns);
     const double cost = rows * columns * std::max(chunks, std::min(enough, 32.0)) +
-                        chunks * ((turns_b ? 24 : 8) * columns + 4 * rows);
+                        chunks * (b_cost * columns + (copies_a ? 16 : 4) * rows);
     if (least == 0 || cost < least) {
       least = cost;
       best = g;
@@ -274,21 +351,65 @@ Grid choose_grid(Dim m, Dim n, Dim k, bool turns_b) {
   return best;
 }
 
+// body(i, j, rows, columns) for every chunk.
+template <class Body>
+void each_chunk(Dim m, Dim n, const Grid& g, const Body& body) {
+  parallel_chunks(g.down * g.across, [&](std::int64_t chunk) {
+    const Dim i = chunk / g.across * g.rows, j = chunk % g.across * g.columns;
+    body(i, j, std::min(g.rows, m - i), std::min(g.columns, n - j));
+  });
+}
+
+// The whole of B packed by all threads.
+template <class T>
+void pack_b_together(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* packed) {
+  constexpr Dim kGrain = 1 << 15;  // elements
+  if (b_col == 1)
+    return parallel_for(k, std::max<Dim>(8, kGrain / n), [=](Dim begin, Dim end) {
+      pack_block(n, end - begin, b + begin * b_k, b_k, b_col, packed + begin * kPanel<T>,
+                 kPanel<T> * k);
+    });
+  const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
+  parallel_for(panels, std::max<Dim>(1, kGrain / (k * kPanel<T>)), [=](Dim begin, Dim end) {
+    const Dim j = begin * kPanel<T>;
+    pack_b(std::min(n, end * kPanel<T>) - j, k, b + j * b_col, b_k, b_col, packed + j * k);
+  });
+}
+
 }  // namespace
 
 template <class T>
 void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k, Dim b_col, T* c,
           Dim ldc, const Epilogue<T>& e) {
-  const Grid g = choose_grid<T>(m, n, k, b_col != 1 && n > 1);
-  if (g.down * g.across <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
-  parallel_chunks(g.down * g.across,
-                  [&, rows = g.rows, columns = g.columns, across = g.across](std::int64_t chunk) {
-                    const Dim i = chunk / across * rows, j = chunk % across * columns;
-                    Epilogue<T> part = e;
-                    if (part.bias != nullptr) part.bias += j;
-                    gemm_serial(std::min(rows, m - i), std::min(columns, n - j), k, a + i * a_row,
-                                a_row, a_k, b + j * b_col, b_k, b_col, c + i * ldc + j, ldc, part);
-                  });
+  const bool packs_a = wants_packed_a<T>(m, n, k, a_row, a_k);
+  const bool packs_b = m > 1 && wants_packed_b<T>(m, n, b_k, b_col);
+  const Grid whole = choose_grid<T>(m, n, k, packs_a, packs_b);
+  if (whole.down * whole.across <= 1)
+    return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
+  const auto part_of = [&e](Dim j) {
+    Epilogue<T> part = e;
+    if (part.bias != nullptr) part.bias += j;
+    return part;
+  };
+  if (!packs_b)
+    return each_chunk(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
+      gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
+                  c + i * ldc + j, ldc, part_of(j));
+    });
+  // B is packed once for all chunks, by as many columns as the buffer holds.
+  const Dim most = std::max(kPanel<T>, kSharedElements / k / kPanel<T> * kPanel<T>);
+  for (Dim j0 = 0; j0 < n; j0 += most) {
+    const Dim width = std::min(most, n - j0);
+    T* const packed = workspace<T>(0, packed_b_size<T>(width, k));
+    pack_b_together(width, k, b + j0 * b_col, b_k, b_col, packed);
+    const Grid g = width == n ? whole : choose_grid<T>(m, width, k, packs_a, true);
+    each_chunk(m, width, g, [&](Dim i, Dim j, Dim rows, Dim columns) {
+      multiply_blocks(rows, columns, k, a + i * a_row, a_row, a_k, c + i * ldc + j0 + j, ldc,
+                      part_of(j0 + j), [=](Dim k0, Dim) {
+                        return Panels<T>{packed + j * k + k0 * kPanel<T>, kPanel<T>, kPanel<T> * k};
+                      });
+    });
+  }
 }
 
 #define LAMINA_INSTANTIATE(T)                                                                  \

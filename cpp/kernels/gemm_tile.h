@@ -116,6 +116,9 @@ template <class T, int kRows, int kVectors, bool kTail>
   using V = Vec<T>;
   constexpr int kGroups = (kRows + 2) / 3;  // a pointer for every three rows of A
   constexpr int kPanels = (kVectors + 1) / 2;
+  // Rows of B asked for in advance, when a step is too short to hide the way from the third-level
+  // cache: the processor does not guess rows that lie far apart.
+  constexpr int kAhead = kVecBytes < 64 ? 12 : 0;
   const Lanes tail(job.tail);
   const auto load_b = [&tail](const T* p, int v) __attribute__((always_inline)) {
     if constexpr (kTail)
@@ -141,6 +144,9 @@ template <class T, int kRows, int kVectors, bool kTail>
   for (int q = 0; q < kPanels; ++q) b[q] = job.b + q * job.b_panel;
   const Dim a_row = job.a_row, a_k = job.a_k, b_k = job.b_k;
   for (Dim p = 0; p < job.k; ++p) {
+    if constexpr (kAhead > 0)
+#pragma GCC unroll 4
+      for (int q = 0; q < kPanels; ++q) __builtin_prefetch(b[q] + kAhead * b_k);
     V bv[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) bv[v] = load_b(b[v / 2] + v % 2 * kLanes<T>, v);

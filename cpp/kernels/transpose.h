@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/vec.h"
 #include "lamina/types.h"
@@ -22,6 +23,28 @@ void transpose_plane(const T* from, Dim from_stride, T* to, Dim to_stride, Dim r
       for (Dim i = i0; i < i1; ++i)
         for (Dim j = j0; j < j1; ++j) to[i * to_stride + j] = from[j * from_stride + i];
     }
+}
+
+// Of a and b, the lanes whose number has the bit kDistance change places: those of a go to b.
+template <int kDistance, class V, int... kLane>
+LAMINA_INLINE void exchange(V& a, V& b, std::integer_sequence<int, kLane...>) {
+  constexpr int n = sizeof...(kLane);
+  const V low =
+      __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane - kDistance : kLane)...);
+  b = __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane : kLane + kDistance)...);
+  a = low;
+}
+
+// Transposes a square of as many vectors as a vector has lanes, in registers: blocks off the
+// diagonal change places, then the blocks inside of each block.
+template <class T, int kDistance = kLanes<T> / 2>
+LAMINA_INLINE void transpose_square(Vec<T>* rows) {
+  constexpr int n = kLanes<T>;
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i)
+    if ((i & kDistance) == 0)
+      exchange<kDistance>(rows[i], rows[i + kDistance], std::make_integer_sequence<int, n>());
+  if constexpr (kDistance > 1) transpose_square<T, kDistance / 2>(rows);
 }
 
 // to[i] = from[i * stride]

@@ -1,27 +1,70 @@
+// A block of queries is a strip: a query is a lane, a key is a row, [keys, kQueries]. The softmax
+// then runs down the rows without ever joining lanes, and the strip is what the next product reads
+// as it lies.
 #include "kernels/attention.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "base/parallel.h"
-#include "kernels/gemm.h"
 #include "kernels/softmax.h"
-#include "kernels/vec.h"
+#include "kernels/strip_product.h"
+#include "kernels/transpose.h"
 
 namespace lamina {
 namespace {
 
-// What gemm leaves to its callers.
-constexpr int kSharesSlot = 2, kGradientSlot = 3;
+using kernels::transpose_plane;
+using strips::multiply;
+
+constexpr int kSlot = 2;     // of the thread's workspace
+constexpr int kVectors = 2;  // of a strip
+template <class T>
+constexpr Dim kQueries = kVectors* kLanes<T>;
 
 // The score of a key that does not count: finite, so that a query that may see nothing has a
 // softmax, the same share for every key.
 template <class T>
 constexpr T kOutOfPlay = static_cast<T>(-0.7f * std::numeric_limits<float>::max());
 
-// Queries whose scores are made at once: as many as fit into a core's cache. Depends on the number
-// of keys only.
-Dim block_rows(Dim keys) { return std::clamp<Dim>(32768 / std::max<Dim>(keys, 1), 8, 64); }
+template <class T>
+Dim padded(Dim size) {
+  return (size + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+
+// A row of a strip.
+template <class T>
+using StripRow = std::array<Vec<T>, kVectors>;
+template <class T>
+LAMINA_INLINE StripRow<T> get(const T* p) {
+  StripRow<T> row;
+  for (int v = 0; v < kVectors; ++v) row[v] = load(p + v * kLanes<T>);
+  return row;
+}
+template <class T>
+LAMINA_INLINE void put(T* p, const StripRow<T>& row) {
+  for (int v = 0; v < kVectors; ++v) store<T>(p + v * kLanes<T>, row[v]);
+}
+
+// to [size, kQueries] = factor times the transpose of `rows` rows; missing lanes are 0.
+template <class T>
+void to_strip(const T* from, Dim from_row, Dim rows, Dim size, T factor, T* to) {
+  if (rows < kQueries<T>) std::fill_n(to, size * kQueries<T>, T{0});
+  transpose_plane(from, from_row, to, kQueries<T>, size, rows);
+  apply<T>(
+      to, size * kQueries<T>, [=](Vec<T> v) { return v * factor; }, to);
+}
+
+// to [rows, padded size] = factor times rows; the lanes beyond are 0.
+template <class T>
+void to_padded(const T* from, Dim from_row, Dim rows, Dim size, T factor, T* to) {
+  const Dim row = padded<T>(size);
+  for (Dim i = 0; i < rows; ++i, from += from_row, to += row) {
+    std::fill(to + size, to + row, T{0});
+    apply<T>(
+        to, size, [=](Vec<T> v) { return v * factor; }, from);
+  }
+}
 
 // The queries [first, first + rows) of one head of one batch row.
 struct Block {
@@ -29,19 +72,17 @@ struct Block {
   Dim keys;  // those that count for any of the queries
 };
 
+// Scores of blocks and where their operands lie.
 template <class T>
 class Scores {
  public:
-  explicit Scores(const AttentionForward<T>& call)
-      : call_(call), s_(call.shape), row_((s_.keys + kLanes<T> - 1) / kLanes<T> * kLanes<T>) {}
+  explicit Scores(const AttentionForward<T>& call) : call_(call), s_(call.shape) {}
 
-  Dim row_size() const { return row_; }
-  Dim size() const { return block_rows(s_.keys) * row_; }
-  Dim blocks() const { return (s_.queries + block_rows(s_.keys) - 1) / block_rows(s_.keys); }
+  Dim size() const { return s_.keys * kQueries<T>; }  // elements of a strip of scores
+  Dim blocks() const { return (s_.queries + kQueries<T> - 1) / kQueries<T>; }
 
   Block block(Dim batch, Dim head, Dim index) const {
-    const Dim first = index * block_rows(s_.keys);
-    const Dim rows = std::min(block_rows(s_.keys), s_.queries - first);
+    const Dim first = index * kQueries<T>, rows = std::min(kQueries<T>, s_.queries - first);
     // Under a mask a query may see nothing, and then all keys share.
     const bool cut = call_.options.is_causal && call_.mask.data == nullptr;
     return {batch, head, first, rows, cut ? std::min(s_.keys, first + rows) : s_.keys};
@@ -64,142 +105,268 @@ class Scores {
     return b.batch * s_.keys * value_row() + key_head(b) * s_.value_size;
   }
 
-  // scores[i, j]: before the softmax. `capped` keeps tanh(score / soft_cap) for the way back.
-  void fill(const Block& b, T* scores, T* capped) const {
-    gemm_serial<T>(b.rows, b.keys, s_.size, call_.query + query_at(b), query_row(), 1,
-                   call_.key + key_at(b), 1, key_row(), scores, row_, {});
-    for (Dim i = 0; i < b.rows; ++i)
-      finish_row(b, i, scores + i * row_, capped == nullptr ? nullptr : capped + i * row_);
+  // The scores before the softmax; `query` has room for the scaled queries as a strip. `capped`
+  // keeps tanh(score / soft_cap) for the way back.
+  void fill(const Block& b, T* query, T* scores, T* capped) const {
+    to_strip(call_.query + query_at(b), query_row(), b.rows, s_.size,
+             static_cast<T>(call_.options.scale), query);
+    multiply<kVectors, T>(b.keys, {s_.size, call_.key + key_at(b), key_row(), 1, query, kQueries<T>,
+                                   scores, kQueries<T>, false});
+    if (call_.options.soft_cap != 0) cap(b, scores, capped);
+    if (call_.bias.data != nullptr) add_bias(b, scores);
+    if (may_hide())
+      each_hidden(b, [&](Dim j, Dim i) { scores[j * kQueries<T> + i] = kOutOfPlay<T>; });
   }
 
-  void softmax(const Block& b, T* scores) const {
-    for (Dim i = 0; i < b.rows; ++i) {
-      const softmax::Row<T> line(b.keys, row_);
-      softmax::forward(line, scores + i * row_, scores + i * row_);
+  // Replaces the scores by their exponentials, relative to the largest of the query; gives one over
+  // their sums.
+  StripRow<T> exponentials(const Block& b, T* scores) const {
+    constexpr Dim kSlice = 64;  // rounding errors grow with a slice, not with the sum
+    StripRow<T> most = get(scores), total{};
+    for (Dim j = 1; j < b.keys; ++j) {
+      const StripRow<T> z = get(scores + j * kQueries<T>);
+      for (int v = 0; v < kVectors; ++v) most[v] = softmax::larger(most[v], z[v]);
     }
+    for (Dim first = 0; first < b.keys; first += kSlice) {
+      StripRow<T> part{};
+      for (Dim j = first; j < std::min(first + kSlice, b.keys); ++j) {
+        StripRow<T> z = get(scores + j * kQueries<T>);
+        for (int v = 0; v < kVectors; ++v) {
+          z[v] = softmax::exp_of_negative(z[v] - most[v]);
+          part[v] += z[v];
+        }
+        put(scores + j * kQueries<T>, z);
+      }
+      for (int v = 0; v < kVectors; ++v) total[v] += part[v];
+    }
+    for (int v = 0; v < kVectors; ++v) total[v] = 1 / total[v];
+    return total;
   }
 
-  bool counts(const Block& b, Dim i, Dim j) const {
-    if (call_.options.is_causal && j > b.first + i) return false;
-    if (call_.mask.data == nullptr) return true;
-    return call_.mask.row(b.batch, b.head, b.first + i)[j * call_.mask.key];
+  bool may_hide() const { return call_.options.is_causal || call_.mask.data != nullptr; }
+
+  // Calls body(key, query of the block) for the pairs that do not count.
+  template <class Body>
+  void each_hidden(const Block& b, const Body& body) const {
+    if (call_.options.is_causal)
+      for (Dim j = b.first + 1; j < b.keys; ++j)
+        for (Dim i = 0; i < std::min(b.rows, j - b.first); ++i) body(j, i);
+    if (call_.mask.data == nullptr) return;
+    for (Dim i = 0; i < b.rows; ++i) {
+      const bool* const mask = call_.mask.row(b.batch, b.head, b.first + i);
+      for (Dim j = 0; j < b.keys; ++j)
+        if (!mask[j * call_.mask.key]) body(j, i);
+    }
   }
 
  private:
-  void finish_row(const Block& b, Dim i, T* z, T* capped) const {
-    const AttentionOptions& o = call_.options;
-    const T scale = static_cast<T>(o.scale), cap = static_cast<T>(o.soft_cap);
-    for (Dim j = 0; j < b.keys; ++j) z[j] *= scale;
-    if (cap != 0) {
-      apply<T>(
-          z, b.keys, [&](Vec<T> v) { return tanh(v / cap); }, z);
-      if (capped != nullptr) std::copy(z, z + b.keys, capped);
-      for (Dim j = 0; j < b.keys; ++j) z[j] *= cap;
+  void cap(const Block& b, T* scores, T* capped) const {
+    const T most = static_cast<T>(call_.options.soft_cap);
+    const Dim n = b.keys * kQueries<T>;
+    apply<T>(
+        scores, n, [=](Vec<T> v) { return tanh(v / most); }, scores);
+    if (capped != nullptr) std::copy_n(scores, n, capped);
+    apply<T>(
+        scores, n, [=](Vec<T> v) { return v * most; }, scores);
+  }
+
+  void add_bias(const Block& b, T* scores) const {
+    for (Dim i = 0; i < b.rows; ++i) {
+      const T* const bias = call_.bias.row(b.batch, b.head, b.first + i);
+      for (Dim j = 0; j < b.keys; ++j) scores[j * kQueries<T> + i] += bias[j * call_.bias.key];
     }
-    if (call_.bias.data != nullptr) {
-      const T* bias = call_.bias.row(b.batch, b.head, b.first + i);
-      for (Dim j = 0; j < b.keys; ++j) z[j] += bias[j * call_.bias.key];
-    }
-    if (call_.mask.data != nullptr) {
-      const bool* mask = call_.mask.row(b.batch, b.head, b.first + i);
-      for (Dim j = 0; j < b.keys; ++j) z[j] = mask[j * call_.mask.key] ? z[j] : kOutOfPlay<T>;
-    }
-    if (o.is_causal)
-      for (Dim j = b.first + i + 1; j < b.keys; ++j) z[j] = kOutOfPlay<T>;
   }
 
   const AttentionForward<T>& call_;
   const AttentionShape& s_;
-  const Dim row_;  // elements from one query's scores to the next's
+};
+
+// out rows = the transpose of a strip [size, kQueries].
+template <class T>
+void from_strip(const T* strip, Dim rows, Dim size, T* out, Dim out_row) {
+  transpose_plane(strip, kQueries<T>, out, out_row, rows, size);
+}
+
+template <class T>
+class ForwardPass {
+ public:
+  explicit ForwardPass(const AttentionForward<T>& call)
+      : call_(call), s_(call.shape), scores_(call) {}
+
+  void run_block(const Block& b) const {
+    const Dim out_size = s_.value_size * kQueries<T>;
+    T* const scores = workspace<T>(
+        kSlot, static_cast<std::size_t>(scores_.size() + s_.size * kQueries<T> + out_size));
+    T *const out = scores + scores_.size(), *const query = out + out_size;
+    std::fill_n(out, out_size, T{0});
+    if (b.keys > 0) {
+      scores_.fill(b, query, scores, nullptr);
+      const StripRow<T> share = scores_.exponentials(b, scores);
+      multiply<kVectors, T>(
+          s_.value_size, {b.keys, call_.value + scores_.value_at(b), 1, scores_.value_row(), scores,
+                          kQueries<T>, out, kQueries<T>, false});
+      for (Dim e = 0; e < s_.value_size; ++e) {
+        StripRow<T> row = get(out + e * kQueries<T>);
+        for (int v = 0; v < kVectors; ++v) row[v] *= share[v];
+        put(out + e * kQueries<T>, row);
+      }
+    }
+    from_strip(out, b.rows, s_.value_size, call_.out + scores_.out_at(b), scores_.out_row());
+  }
+
+  void run() const {
+    const Dim blocks = scores_.blocks();
+    parallel_chunks(s_.batch * s_.heads * blocks, [&](std::int64_t chunk) {
+      run_block(
+          scores_.block(chunk / blocks / s_.heads, chunk / blocks % s_.heads, chunk % blocks));
+    });
+  }
+
+ private:
+  const AttentionForward<T>& call_;
+  const AttentionShape& s_;
+  const Scores<T> scores_;
 };
 
 template <class T>
 class BackwardPass {
  public:
   explicit BackwardPass(const AttentionBackward<T>& call)
-      : call_(call), forward_(call.forward), s_(forward_.shape), scores_(forward_) {}
+      : call_(call),
+        forward_(call.forward),
+        s_(forward_.shape),
+        scores_(forward_),
+        size_(padded<T>(s_.size)),
+        value_size_(padded<T>(s_.value_size)) {}
 
   // All that goes to one head of keys and values.
   void run(Dim batch, Dim key_head) const {
+    const Buffers to = buffers();
+    std::fill_n(to.d_key, s_.keys * size_, T{0});
+    std::fill_n(to.d_value, s_.keys * value_size_, T{0});
     const Dim group = s_.heads / s_.key_heads;
-    clear(call_.d_key, batch, key_head * s_.size, scores_.key_row(), s_.size);
-    clear(call_.d_value, batch, key_head * s_.value_size, scores_.value_row(), s_.value_size);
     for (Dim h = key_head * group; h < (key_head + 1) * group; ++h)
-      for (Dim i = 0; i < scores_.blocks(); ++i) run_block(scores_.block(batch, h, i));
+      for (Dim i = 0; i < scores_.blocks(); ++i) run_block(scores_.block(batch, h, i), to);
+    for (Dim j = 0; j < s_.keys; ++j) {
+      const Dim row = batch * s_.keys + j;
+      std::copy_n(to.d_key + j * size_, s_.size,
+                  call_.d_key + row * scores_.key_row() + key_head * s_.size);
+      std::copy_n(to.d_value + j * value_size_, s_.value_size,
+                  call_.d_value + row * scores_.value_row() + key_head * s_.value_size);
+    }
   }
 
  private:
-  void clear(T* gradient, Dim batch, Dim at, Dim row, Dim size) const {
-    for (Dim j = 0; j < s_.keys; ++j) {
-      T* const to = gradient + (batch * s_.keys + j) * row + at;
-      std::fill(to, to + size, T(0));
-    }
+  // Strips of a block, its rows with padding, and the sums of all blocks.
+  struct Buffers {
+    T *shares, *d_scores, *capped;  // strips [keys, kQueries]
+    T *query, *d_out;               // strips [size, kQueries]; d_query replaces d_out
+    T *query_rows, *d_out_rows;     // [kQueries, padded size]
+    T *d_key, *d_value;             // [keys, padded size]
+  };
+
+  Buffers buffers() const {
+    const Dim strip = scores_.size(), most = std::max(size_, value_size_);
+    const Dim capped = forward_.options.soft_cap != 0 ? strip : 0;
+    const Dim sizes[] = {strip,
+                         strip,
+                         capped,
+                         most * kQueries<T>,
+                         most * kQueries<T>,
+                         most * kQueries<T>,
+                         most * kQueries<T>,
+                         s_.keys * size_,
+                         s_.keys * value_size_};
+    Dim total = 0;
+    for (const Dim size : sizes) total += size;
+    T* next = workspace<T>(kSlot, static_cast<std::size_t>(total));
+    Buffers b{};
+    T** const parts[] = {&b.shares,     &b.d_scores,   &b.capped, &b.query,  &b.d_out,
+                         &b.query_rows, &b.d_out_rows, &b.d_key,  &b.d_value};
+    for (std::size_t i = 0; i < std::size(sizes); next += sizes[i++]) *parts[i] = next;
+    if (capped == 0) b.capped = nullptr;
+    return b;
   }
 
-  void run_block(const Block& b) const {
-    const Dim row = scores_.row_size();
-    const bool caps = forward_.options.soft_cap != 0;
-    T* const shares = workspace<T>(kSharesSlot, scores_.size() * (caps ? 2 : 1));
-    T* const capped = caps ? shares + scores_.size() : nullptr;
-    T* const d_scores = workspace<T>(kGradientSlot, scores_.size());
-    scores_.fill(b, shares, capped);
-    scores_.softmax(b, shares);
-    const T* d_out = call_.d_out + scores_.out_at(b);
-    gemm_serial<T>(b.keys, s_.value_size, b.rows, shares, 1, row, d_out, scores_.out_row(), 1,
-                   call_.d_value + scores_.value_at(b), scores_.value_row(), {.accumulate = true});
-    gemm_serial<T>(b.rows, b.keys, s_.value_size, d_out, scores_.out_row(), 1,
-                   forward_.value + scores_.value_at(b), 1, scores_.value_row(), d_scores, row, {});
-    for (Dim i = 0; i < b.rows; ++i)
-      to_products(b, i, shares + i * row, caps ? capped + i * row : nullptr, d_scores + i * row);
-    gemm_serial<T>(b.rows, s_.size, b.keys, d_scores, row, 1, forward_.key + scores_.key_at(b),
-                   scores_.key_row(), 1, call_.d_query + scores_.query_at(b), scores_.query_row(),
-                   {});
-    gemm_serial<T>(b.keys, s_.size, b.rows, d_scores, 1, row, forward_.query + scores_.query_at(b),
-                   scores_.query_row(), 1, call_.d_key + scores_.key_at(b), scores_.key_row(),
-                   {.accumulate = true});
-  }
-
-  // From the gradient of a query's shares to that of its products with the keys.
-  void to_products(const Block& b, Dim i, const T* shares, const T* capped, T* d) const {
-    const softmax::Row<T> line(b.keys, scores_.row_size());
-    softmax::backward(line, shares, d, d);
-    if (forward_.options.is_causal || forward_.mask.data != nullptr)
-      for (Dim j = 0; j < b.keys; ++j) d[j] = scores_.counts(b, i, j) ? d[j] : T(0);
-    if (call_.d_bias != nullptr) {
-      const Dim query = (b.batch * s_.heads + b.head) * s_.queries + b.first + i;
-      T* const to = call_.d_bias + query * s_.keys;
-      std::copy(d, d + b.keys, to);
-      std::fill(to + b.keys, to + s_.keys, T(0));
-    }
-    if (capped != nullptr)
-      for (Dim j = 0; j < b.keys; ++j) d[j] *= 1 - capped[j] * capped[j];
+  void run_block(const Block& b, const Buffers& to) const {
+    if (b.keys == 0) return clear_queries(b);
     const T scale = static_cast<T>(forward_.options.scale);
-    for (Dim j = 0; j < b.keys; ++j) d[j] *= scale;
+    const T* const d_out = call_.d_out + scores_.out_at(b);
+    scores_.fill(b, to.query, to.shares, to.capped);
+    const StripRow<T> share = scores_.exponentials(b, to.shares);
+    to_strip(d_out, scores_.out_row(), b.rows, s_.value_size, T{1}, to.d_out);
+    multiply<kVectors, T>(
+        b.keys, {s_.value_size, forward_.value + scores_.value_at(b), scores_.value_row(), 1,
+                 to.d_out, kQueries<T>, to.d_scores, kQueries<T>, false});
+    to_products(b, share, to);
+    to_padded(d_out, scores_.out_row(), b.rows, s_.value_size, T{1}, to.d_out_rows);
+    multiply<T>(b.keys, value_size_ / kLanes<T>,
+                {b.rows, to.shares, kQueries<T>, 1, to.d_out_rows, value_size_, to.d_value,
+                 value_size_, true});
+    to_padded(forward_.query + scores_.query_at(b), scores_.query_row(), b.rows, s_.size, scale,
+              to.query_rows);
+    multiply<T>(b.keys, size_ / kLanes<T>,
+                {b.rows, to.d_scores, kQueries<T>, 1, to.query_rows, size_, to.d_key, size_, true});
+    T* const d_query = to.d_out;
+    multiply<kVectors, T>(s_.size, {b.keys, forward_.key + scores_.key_at(b), 1, scores_.key_row(),
+                                    to.d_scores, kQueries<T>, d_query, kQueries<T>, false});
+    apply<T>(
+        d_query, s_.size * kQueries<T>, [=](Vec<T> v) { return v * scale; }, d_query);
+    from_strip(d_query, b.rows, s_.size, call_.d_query + scores_.query_at(b), scores_.query_row());
+  }
+
+  void clear_queries(const Block& b) const {
+    T* row = call_.d_query + scores_.query_at(b);
+    for (Dim i = 0; i < b.rows; ++i, row += scores_.query_row()) std::fill_n(row, s_.size, T{0});
+  }
+
+  // From the exponentials and the gradients of the shares to the shares and the gradients of the
+  // queries' products with the keys, both in place.
+  void to_products(const Block& b, const StripRow<T>& share, const Buffers& to) const {
+    StripRow<T> along{};
+    for (Dim j = 0; j < b.keys; ++j) {
+      StripRow<T> p = get(to.shares + j * kQueries<T>);
+      const StripRow<T> d = get(to.d_scores + j * kQueries<T>);
+      for (int v = 0; v < kVectors; ++v) {
+        p[v] *= share[v];
+        along[v] += p[v] * d[v];
+      }
+      put(to.shares + j * kQueries<T>, p);
+    }
+    for (Dim j = 0; j < b.keys; ++j) {
+      const StripRow<T> p = get(to.shares + j * kQueries<T>);
+      StripRow<T> d = get(to.d_scores + j * kQueries<T>);
+      for (int v = 0; v < kVectors; ++v) d[v] = p[v] * (d[v] - along[v]);
+      put(to.d_scores + j * kQueries<T>, d);
+    }
+    if (scores_.may_hide())
+      scores_.each_hidden(b, [&](Dim j, Dim i) { to.d_scores[j * kQueries<T> + i] = 0; });
+    if (call_.d_bias != nullptr) keep_bias(b, to.d_scores);
+    if (to.capped != nullptr)
+      apply<T>(
+          to.d_scores, b.keys * kQueries<T>, [](Vec<T> d, Vec<T> c) { return d * (1 - c * c); },
+          to.d_scores, to.capped);
+  }
+
+  void keep_bias(const Block& b, const T* d_scores) const {
+    T* const rows = call_.d_bias + ((b.batch * s_.heads + b.head) * s_.queries + b.first) * s_.keys;
+    from_strip(d_scores, b.rows, b.keys, rows, s_.keys);
+    for (Dim i = 0; i < b.rows; ++i)
+      std::fill(rows + i * s_.keys + b.keys, rows + (i + 1) * s_.keys, T{0});
   }
 
   const AttentionBackward<T>& call_;
   const AttentionForward<T>& forward_;
   const AttentionShape& s_;
   const Scores<T> scores_;
+  const Dim size_, value_size_;  // with padding
 };
 
 }  // namespace
 
 template <class T>
 void attention_forward(const AttentionForward<T>& call) {
-  const AttentionShape& s = call.shape;
-  const Scores<T> scores(call);
-  const Dim blocks = scores.blocks();
-  parallel_chunks(s.batch * s.heads * blocks, [&](std::int64_t chunk) {
-    const Block b =
-        scores.block(chunk / blocks / s.heads, chunk / blocks % s.heads, chunk % blocks);
-    T* const shares = workspace<T>(kSharesSlot, scores.size());
-    scores.fill(b, shares, nullptr);
-    scores.softmax(b, shares);
-    gemm_serial<T>(b.rows, s.value_size, b.keys, shares, scores.row_size(), 1,
-                   call.value + scores.value_at(b), scores.value_row(), 1,
-                   call.out + scores.out_at(b), scores.out_row(), {});
-  });
+  ForwardPass<T>(call).run();
 }
 
 template <class T>

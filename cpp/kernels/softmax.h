@@ -36,6 +36,16 @@ LAMINA_INLINE V larger(V a, V b) {
   return a > b ? a : b;
 }
 
+// e^x for x <= 0, where a softmax needs it: 0 below -86.5, and NaN of NaN. No exponent leaves the
+// range, so that less work is enough than for exp().
+LAMINA_INLINE Vec<float> exp_of_negative(Vec<float> x) {
+  using namespace vec_detail;
+  const Reduced a = reduce_exp(x);
+  const F p = exp_tail(a.r) * (a.r * a.r) + a.r + 1.f;
+  return select(x < -86.5f, F{}, p * pow2(a.n));
+}
+LAMINA_INLINE Vec<double> exp_of_negative(Vec<double> x) { return exp(x); }
+
 // The first n lanes of v, `fill` in the others.
 template <class T>
 LAMINA_INLINE Vec<T> keep_lanes(Vec<T> v, int n, T fill) {

@@ -10,16 +10,52 @@
 
 namespace lamina::kernels {
 
-constexpr Dim kTransposeTile = 16;
+// One step of a transpose in registers: blocks of kHalf lanes off the diagonal change places
+// between rows kHalf apart.
+template <int kHalf, class V, int... kLane>
+LAMINA_INLINE void exchange(V& a, V& b, std::integer_sequence<int, kLane...>) {
+  constexpr int kCount = sizeof...(kLane);
+  const V first = a;
+  a = __builtin_shufflevector(first, b, (kLane & kHalf ? kCount + kLane - kHalf : kLane)...);
+  b = __builtin_shufflevector(first, b, (kLane & kHalf ? kCount + kLane : kLane + kHalf)...);
+}
+template <class T, int kHalf>
+LAMINA_INLINE void exchange_rows(Vec<T>* rows) {
+  if constexpr (kHalf > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i)
+      if ((i & kHalf) == 0)
+        exchange<kHalf>(rows[i], rows[i + kHalf], std::make_integer_sequence<int, kLanes<T>>{});
+    exchange_rows<T, kHalf / 2>(rows);
+  }
+}
+
+// As many rows as a vector has lanes, and as many columns.
+template <class T>
+LAMINA_INLINE void transpose_square(const T* from, Dim from_stride, T* to, Dim to_stride) {
+  Vec<T> rows[kLanes<T>];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) rows[i] = load(from + i * from_stride);
+  exchange_rows<T, kLanes<T> / 2>(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) store<T>(to + i * to_stride, rows[i]);
+}
 
 // to[i * to_stride + j] = from[j * from_stride + i] for i < rows, j < columns: tile by tile, so
 // that both sides stay in cache lines that are in use.
 template <class T>
 void transpose_plane(const T* from, Dim from_stride, T* to, Dim to_stride, Dim rows, Dim columns) {
-  for (Dim i0 = 0; i0 < rows; i0 += kTransposeTile)
-    for (Dim j0 = 0; j0 < columns; j0 += kTransposeTile) {
-      const Dim i1 = std::min(rows, i0 + kTransposeTile),
-                j1 = std::min(columns, j0 + kTransposeTile);
+  constexpr bool kInRegisters = sizeof(T) >= 4;
+  constexpr Dim kTile = kInRegisters ? kLanes<T> : 16;
+  for (Dim i0 = 0; i0 < rows; i0 += kTile)
+    for (Dim j0 = 0; j0 < columns; j0 += kTile) {
+      const Dim i1 = std::min(rows, i0 + kTile), j1 = std::min(columns, j0 + kTile);
+      if constexpr (kInRegisters)
+        if (i1 - i0 == kTile && j1 - j0 == kTile) {
+          transpose_square(from + j0 * from_stride + i0, from_stride, to + i0 * to_stride + j0,
+                           to_stride);
+          continue;
+        }
       for (Dim i = i0; i < i1; ++i)
         for (Dim j = j0; j < j1; ++j) to[i * to_stride + j] = from[j * from_stride + i];
     }

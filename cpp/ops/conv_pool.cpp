@@ -19,6 +19,13 @@ Attrs pool_attrs(const Attrs& attrs) {
 ConvPoolShape conv_pool_shape(const Shape& x, const Shape& w, const Attrs& attrs) {
   return {conv_shape(x, w, attrs), pool_shape(conv_output(x, w, attrs), pool_attrs(attrs))};
 }
+ConvPoolShape bound_shape(const Shape& x, const Shape& w, const Attrs& attrs) {
+  const ConvPoolShape s = conv_pool_shape(x, w, attrs);
+  if (!conv_pool_suits(s))
+    shape_error("is for images of few channels and small windows, got input " + to_string(x) +
+                " and kernel " + to_string(w));
+  return s;
+}
 
 // ---- conv_max_pool(x, w, optional bias; conv's attributes, pool_...) -> y, number of the winner
 // in its window
@@ -30,7 +37,7 @@ std::vector<Spec> infer_conv_max_pool(const InferArgs& a) {
 }
 
 Bound bind_conv_max_pool(const BindArgs& a) {
-  const ConvPoolShape s = conv_pool_shape(a.in[0].shape, a.in[1].shape, a.attrs);
+  const ConvPoolShape s = bound_shape(a.in[0].shape, a.in[1].shape, a.attrs);
   const Activation activation = conv_activation(a.attrs);
   const bool has_bias = a.in.size() == 3;
   Bound bound;
@@ -64,7 +71,7 @@ std::vector<Spec> infer_conv_max_pool_grad(const InferArgs& a) {
 }
 
 Bound bind_conv_max_pool_grad(const BindArgs& a) {
-  const ConvPoolShape s = conv_pool_shape(a.in[0].shape, a.out[0].shape, a.attrs);
+  const ConvPoolShape s = bound_shape(a.in[0].shape, a.out[0].shape, a.attrs);
   const bool has_relu = a.in.size() == 4;
   Bound bound;
   bound.flops = 2 * s.conv.multiply_adds() + s.pool.work();

@@ -23,6 +23,7 @@ F, N, B, U = "float32", "int32", "bool", "uint8"
 STATE = ("int64", (2,))
 WINDOW = {"strides": [1, 2], "padding": "same"}
 POOL = {"pool_size": [2, 3], "strides": [1, 2], "padding": "same"}
+CONV_POOL = {f"pool_{name}": value for name, value in POOL.items()}
 SLICE = {"begin": [1, 0], "end": [5, 7], "strides": [2, 3]}
 SEQUENCE = {"return_sequences": True, "has_mask": True}
 ADAM = {"beta_1": 0.9, "beta_2": 0.99}
@@ -98,6 +99,16 @@ TEMPLATES: dict[str, list[Call]] = {
     "conv_input_grad": [
         (floats((2, 6, 4, 4), (2, 3, 3, 4)), {**WINDOW, "input_shape": [2, 6, 7, 3]}),
         (floats((2, 5, 5, 8), (2, 3, 1, 8)), {"groups": 8, "input_shape": [2, 6, 7, 8]}),
+    ],
+    "conv_max_pool": [
+        (floats((2, 6, 7, 3), (3, 3, 3, 4), (4,)), {"activation": "relu", **CONV_POOL}),
+        (floats((2, 9, 3), (3, 3, 5)), {"pool_pool_size": [2]}),
+    ],
+    "conv_max_pool_grad": [
+        (
+            floats((2, 6, 7, 3), (2, 6, 4, 4)) + [(U, (2, 6, 4, 4)), (F, (2, 6, 4, 4))],
+            {"padding": "same", **CONV_POOL, "kernel_shape": [3, 3, 3, 4]},
+        )
     ],
     "conv_weight_grad": [
         (floats((2, 6, 7, 3), (2, 6, 4, 4)), {**WINDOW, "kernel_shape": [2, 3, 3, 4]}),

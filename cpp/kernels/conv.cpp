@@ -216,7 +216,7 @@ void conv_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, T* scra
 }
 
 Dim conv_weight_grad_scratch(const ConvShape& s) {
-  if (direct::suits(s)) return direct::weight_grad_scratch(s);
+  if (direct::suits_weight_grad(s)) return direct::weight_grad_scratch(s);
   const Dim slices = weight_slices(s);
   return slices > 1 ? slices * s.weights() : 0;
 }
@@ -226,7 +226,7 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scr
   if (s.pixels() == 0) return std::fill(dw, dw + s.weights(), T{0}), void();
   if (s.pointwise())
     return gemm<T>(s.in_c, s.out_c, s.pixels(), x, 1, s.in_c, dy, s.out_c, 1, dw, s.out_c, {});
-  if (direct::suits(s)) return direct::weight_grad(s, x, dy, dw, scratch);
+  if (direct::suits_weight_grad(s)) return direct::weight_grad(s, x, dy, dw, scratch);
   if (s.weights() > kSliceElements && !s.thin()) return weight_grad_by_position(s, x, dy, dw);
   const Dim slices = weight_slices(s), part = ceil_div(s.pixels(), slices);
   T* const into = slices == 1 ? dw : scratch;

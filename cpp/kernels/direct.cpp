@@ -196,11 +196,24 @@ void evenly(Dim n, Dim most, const Body& body) {
   for (Dim t = 0; t < tiles; ++t) body(n * t / tiles, n * (t + 1) / tiles - n * t / tiles);
 }
 
-// Bands of about a part's work each.
-Bands bands(const ConvShape& s) {
-  const double row = static_cast<double>(s.out[2]) * static_cast<double>(s.weights());
-  return {s.out[1],
-          std::clamp<Dim>(static_cast<Dim>(kPartWork / (row + 1)), 1, std::max<Dim>(1, s.out[1]))};
+// One or two spatial axes, and places of taps that fit their table.
+bool reads_rows(const ConvShape& s) {
+  constexpr Dim kLongRow = 1 << 20, kTallKernel = 64;
+  return s.groups == 1 && s.positions() > 1 && s.weights() > 0 && s.depth() <= kMostTaps &&
+         s.in[0] == 1 && s.kernel[0] == 1 && s.out[0] == 1 && s.pad[0] == 0 &&
+         (s.out[1] > 1 || s.batch > 1) && (s.in[2] + s.out[2] * s.stride[2]) * s.in_c < kLongRow &&
+         s.kernel[1] * s.dilation[1] < kTallKernel;
+}
+
+// A tile of the weight gradient is read and written once for all pixels of a band.
+constexpr Dim kWeightPixels = 128;
+
+// Bands of about a part's work each, of `least` pixels or more.
+Bands bands(const ConvShape& s, Dim least) {
+  const Dim row = std::max<Dim>(1, s.out[2]), height = std::max<Dim>(1, s.out[1]);
+  const double work = static_cast<double>(row) * static_cast<double>(s.weights());
+  return {s.out[1], std::clamp<Dim>(static_cast<Dim>(kPartWork / work),
+                                    std::min(height, ceil_div(least, row)), height)};
 }
 
 // Calls body(image, first row, last row) for bands [begin, end), counted through all images.
@@ -222,11 +235,11 @@ Dim bands_in_slice(const ConvShape& s, const Bands& bands) {
 }  // namespace
 
 bool suits(const ConvShape& s) {
-  constexpr Dim kFewChannels = 16, kLongRow = 1 << 20;
-  return s.groups == 1 && s.in_c < kFewChannels && s.positions() > 1 && s.depth() <= kMostTaps &&
-         s.weights() > 0 && s.in[0] == 1 && s.kernel[0] == 1 && s.out[0] == 1 && s.pad[0] == 0 &&
-         (s.out[1] > 1 || s.batch > 1) && (s.in[2] + s.out[2] * s.stride[2]) * s.in_c < kLongRow &&
-         s.kernel[1] * s.dilation[1] < 64;
+  constexpr Dim kFewChannels = 16, kFewTaps = 256;
+  return reads_rows(s) && s.in_c < kFewChannels && s.depth() <= kFewTaps;
+}
+bool suits_weight_grad(const ConvShape& s) {
+  return reads_rows(s) && s.weights() <= kSliceElements / 8;
 }
 
 template <class T>
@@ -333,7 +346,7 @@ void weight_grad_rows(const ConvShape& s, const Reader<T>& reader, const T* imag
 template <class T>
 void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e) {
   const Reader<T> reader(s);
-  const Bands parts = bands(s);
+  const Bands parts = bands(s, 1);
   const double band = s.multiply_adds() / static_cast<double>(s.batch * parts.count + 1);
   const Dim grain = std::max<Dim>(1, static_cast<Dim>(kPartWork / (band + 1)));
   parallel_for(s.batch * parts.count, grain, [&](Dim first, Dim last) {
@@ -345,7 +358,7 @@ void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e
 }
 
 Dim weight_grad_scratch(const ConvShape& s) {
-  const Bands parts = bands(s);
+  const Bands parts = bands(s, kWeightPixels);
   const Dim slices = ceil_div(s.batch * parts.count, std::max<Dim>(1, bands_in_slice(s, parts)));
   return slices > 1 ? slices * s.weights() : 0;
 }
@@ -353,7 +366,7 @@ Dim weight_grad_scratch(const ConvShape& s) {
 template <class T>
 void weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scratch) {
   const Reader<T> reader(s);
-  const Bands parts = bands(s);
+  const Bands parts = bands(s, kWeightPixels);
   const Dim all = s.batch * parts.count, size = bands_in_slice(s, parts);
   const Dim slices = ceil_div(all, size);
   T* const into = slices == 1 ? dw : scratch;

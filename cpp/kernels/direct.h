@@ -1,6 +1,6 @@
-// Convolution of images with few channels, straight from the image: register tiles of pixels times
-// filters (weight gradient: taps times filters) read the pixels where they lie, so no matrix of
-// patches is written. A tap is a position of the kernel and a channel.
+// Convolution straight from the image: register tiles of pixels times filters (weight gradient:
+// taps times filters) read the pixels where they lie, so no matrix of patches is written. A tap is
+// a position of the kernel and a channel; few channels gain most.
 #pragma once
 
 #include <array>
@@ -10,9 +10,10 @@
 
 namespace lamina::direct {
 
-constexpr Dim kMostTaps = 256;
+constexpr Dim kMostTaps = 2048;
 
-bool suits(const ConvShape& s);
+bool suits(const ConvShape& s);              // the output
+bool suits_weight_grad(const ConvShape& s);  // also with more channels
 
 // Neighbouring output rows of one image that are computed together.
 struct Bands {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -14,19 +13,10 @@
 namespace lamina {
 namespace {
 
-constexpr std::size_t kAlignBytes = 64, kHugePage = std::size_t{2} << 20;
-
-std::align_val_t alignment_of(std::size_t bytes) {
-  return std::align_val_t{bytes < kHugePage ? kAlignBytes : kHugePage};
-}
-
-// Memory comes from the kernel page by page as it is first touched, which for a model's weights and
-// arena takes longer than its first step. Pages of 2 MiB make that several times cheaper.
-void ask_for_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {
-#if defined(MADV_HUGEPAGE)
-  if (bytes >= kHugePage) madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may fail
-#endif
-}
+constexpr std::align_val_t kAlign{64};
+constexpr std::size_t kAlignBytes = 64;
+// Bytes from which on malloc, too, gets fresh pages from the kernel (glibc's largest threshold).
+constexpr std::size_t kLarge = std::size_t{32} << 20;
 
 // Large blocks wait here for the next tensor of about their size. The C library gives them back to
 // the kernel, and fresh pages cost more than computing what fills them. Nobody waits for the lock:
@@ -52,9 +42,9 @@ class KeptBlocks {
   // Takes the block over; the oldest make room for it.
   void keep(void* data, std::size_t bytes) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (bytes > kMost || !lock.owns_lock()) return release({data, bytes});
+    if (bytes > kMost || !lock.owns_lock()) return ::operator delete(data, kAlign);
     while (count_ == blocks_.size() || kept_ + bytes > kMost) {
-      release(blocks_[0]);
+      ::operator delete(blocks_[0].data, kAlign);
       remove(0);
     }
     blocks_[count_++] = {data, bytes};
@@ -66,9 +56,6 @@ class KeptBlocks {
     void* data;
     std::size_t bytes;
   };
-  static void release(const Block& block) {
-    ::operator delete(block.data, alignment_of(block.bytes));
-  }
   void remove(std::size_t i) {
     kept_ -= blocks_[i].bytes;
     std::copy(blocks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
@@ -87,34 +74,23 @@ KeptBlocks& kept_blocks() {
   return *blocks;
 }
 
-void* allocate_fresh(std::size_t bytes) {
-  void* p = ::operator new(bytes, alignment_of(bytes));
-  ask_for_huge_pages(p, bytes);
-  return p;
-}
-
 std::shared_ptr<void> allocate(std::size_t bytes) {
   if (bytes >= KeptBlocks::kLeast) {
     void* p = kept_blocks().take(bytes);
-    if (p == nullptr) p = allocate_fresh(bytes);
+    if (p == nullptr) p = ::operator new(bytes, kAlign);
     return {p, [bytes](void* q) { kept_blocks().keep(q, bytes); }};
   }
   // Never of size zero, so that an empty tensor has an address too.
-  return {allocate_fresh(std::max(bytes, kAlignBytes)),
-          [](void* q) { ::operator delete (q, std::align_val_t{kAlignBytes}); }};
+  void* p = ::operator new(bytes == 0 ? kAlignBytes : bytes, kAlign);
+  return {p, [](void* q) { ::operator delete(q, kAlign); }};
 }
 
 std::shared_ptr<void> allocate_zeros(std::size_t bytes) {
 #if defined(__linux__)
-  if (bytes >= kHugePage) {  // the kernel's pages are zero, and none is there before it is written
-    const std::size_t length = bytes + kHugePage;  // an aligned start is somewhere in it
-    void* p = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (bytes >= kLarge) {  // the kernel's pages are zero, and none is there before it is written
+    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
-    const std::shared_ptr<void> owner(p, [length](void* q) { munmap(q, length); });
-    const auto address = reinterpret_cast<std::uintptr_t>(p);
-    auto* aligned = static_cast<std::byte*>(p) + (kHugePage - address % kHugePage) % kHugePage;
-    ask_for_huge_pages(aligned, bytes);
-    return {owner, aligned};
+    return {p, [bytes](void* q) { munmap(q, bytes); }};
   }
 #endif
   std::shared_ptr<void> owner = allocate(bytes);
@@ -154,7 +130,7 @@ Tensor Tensor::wrap(Spec spec, void* data, std::shared_ptr<void> owner) {
 }
 
 Tensor Tensor::clone() const {
-  if (bytes() >= kHugePage && is_zero(*this)) return zeros(spec_);
+  if (bytes() >= kLarge && is_zero(*this)) return zeros(spec_);
   Tensor t(spec_);
   std::memcpy(t.data_, data_, bytes());
   return t;

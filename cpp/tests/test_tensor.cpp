@@ -83,7 +83,7 @@ TEST(Pack, MovesVariablesIntoOneBuffer) {
 
 // Buffers of this size come from the kernel as zeros, and what is zero is not copied there.
 TEST(Pack, LargeBuffersOfZerosAreZeroAndOnesOwn) {
-  const Spec large{DType::f32, {3 << 20}};
+  const Spec large{DType::f32, {9 << 20}};
   const Tensor zeros = Tensor::zeros(large);
   Tensor clone = zeros.clone();
   clone.data<float>()[large.shape[0] - 1] = 1;

@@ -29,11 +29,17 @@ class Runner(Protocol):
     def predict_all(self, times: int) -> None: ...
 
 
-def environment(peer: str) -> dict[str, str]:
-    """Environment of a peer's process: its Keras backend, no graphics card, quiet logs."""
+def environment(peer: str, threads: int | None = None) -> dict[str, str]:
+    """Environment of a peer's process: its Keras backend, threads, no graphics card, quiet logs."""
     settings = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
     if peer.startswith("keras-"):
         settings["KERAS_BACKEND"] = peer.removeprefix("keras-")
+    if threads is not None:
+        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        settings.update(dict.fromkeys(names, str(threads)))
+        settings["XLA_FLAGS"] = (
+            f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'}"
+        )
     # Every peer may keep its compiled modules, as an installed package does.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**inherited, **settings}
@@ -78,6 +84,12 @@ class KerasRunner:
 
     def fit(self, epochs: int) -> None:
         self.model.fit(self.x, self.y, batch_size=self.batch_size, epochs=epochs, verbose=0)
+
+    def trace_again(self) -> None:
+        """Trace, differentiate and plan the step for a batch, and run nothing. Of lamina only."""
+        model = self.model
+        model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+        model._step("train", (self.x[: self.batch_size], self.y[: self.batch_size], None))
 
     def predict_row(self, times: int) -> None:
         row = self.x[:1]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class PeerProcess:
     """One peer, alive through the whole benchmark, idle between requests."""
 
-    def __init__(self, peer: str, python: str) -> None:
+    def __init__(self, peer: str, python: str, threads: int | None = None) -> None:
         self.peer = peer
         self.python = python
         self.version = ""
@@ -31,7 +31,7 @@ class PeerProcess:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=environment(peer),
+            env=environment(peer, threads),
         )
 
     def ask(self, **request: Any) -> Any:
@@ -60,15 +60,18 @@ class PeerProcess:
 
 
 @contextlib.contextmanager
-def start_peers(peers: list[str], pythons: dict[str, str]) -> Iterator[list[PeerProcess]]:
-    """The processes of those peers that are installed."""
-    started = [PeerProcess(peer, pythons.get(peer, sys.executable)) for peer in peers]
+def start_peers(
+    peers: list[str], pythons: dict[str, str], threads: int | None = None
+) -> Iterator[list[PeerProcess]]:
+    """The processes of those peers that are installed, with so many threads (else their own)."""
+    started = [PeerProcess(peer, pythons.get(peer, sys.executable), threads) for peer in peers]
     try:
         running = []
         for process in started:
             try:
                 process.version = process.ask(do="versions")
                 running.append(process)
+                print(f"{process.peer}: {process.version}", file=sys.stderr)
             except RuntimeError as error:
                 print(f"left out: {error}", file=sys.stderr)
         yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
 from statistics import median
 from typing import Any
@@ -40,7 +41,7 @@ def summarize(samples: Samples) -> dict[str, dict[str, dict[str, Any]]]:
                 continue
             middle = median(seconds)
             cell = {"median": middle, "min": min(seconds), "rounds": seconds}
-            if ours is not None:
+            if ours:
                 cell["ratio"] = middle / ours
             summary[row][peer] = cell
     return summary
@@ -56,19 +57,26 @@ def format_seconds(seconds: float) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def table(title: str, summary: dict[str, dict[str, dict[str, Any]]], peers: list[str]) -> str:
-    """A Markdown table: our time, and each peer's with how many times as long it takes."""
-    lines = [f"| {title} | " + " | ".join(peers) + " |", "| --- |" + " ---: |" * len(peers)]
-    for row, cells in summary.items():
-        texts = []
-        for peer in peers:
-            cell = cells.get(peer)
-            if cell is None:
-                texts.append("")
-                continue
-            text = format_seconds(cell["median"])
-            if peer != OURS and "ratio" in cell:
-                text += f" ({cell['ratio']:.3g}x)"
-            texts.append(text)
-        lines.append(f"| {row} | " + " | ".join(texts) + " |")
+def grid(title: str, columns: list[str], rows: dict[str, list[str]]) -> str:
+    """A Markdown table of texts."""
+    lines = [f"| {title} | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    lines += [f"| {name} | " + " | ".join(texts) + " |" for name, texts in rows.items()]
     return "\n".join(lines)
+
+
+def table(title: str, summary: dict[str, dict[str, dict[str, Any]]], peers: list[str]) -> str:
+    """Our time, and each peer's with how many times as long it takes."""
+    rows = {row: [_cell(cells.get(peer), peer) for peer in peers] for row, cells in summary.items()}
+    return grid(title, peers, rows)
+
+
+def _cell(cell: dict[str, Any] | None, peer: str) -> str:
+    if cell is None:
+        return ""
+    text = format_seconds(cell["median"])
+    return text + (f" ({cell['ratio']:.3g}x)" if peer != OURS and "ratio" in cell else "")
+
+
+def verdict(value: float, at_most: float = math.inf, at_least: float = -math.inf) -> str:
+    """The value, and whether it meets its goal."""
+    return f"{value:.3g} " + ("ok" if at_least <= value <= at_most else "**missed**")

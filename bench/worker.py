@@ -4,6 +4,11 @@
 {"do": "train", "workload": "xor", "seconds": 0.5}   -> seconds per step
 {"do": "predict row", "workload": "xor", "seconds": 0.5} -> seconds per call; also "call row"
 {"do": "predict all", "workload": "xor", "seconds": 0.5} -> seconds per row
+{"do": "train batches", "workload": "mlp_big", "batch": 512, "rows": 4096, "seconds": 0.5}
+                                                     -> seconds per row
+{"do": "first step", "workload": "xor"} -> seconds for building a model and its first step, less
+                                           what a later step takes
+{"do": "trace", "workload": "xor"}      -> seconds for tracing a step again; of lamina only
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.peers import Runner, make_runner, versions
-from bench.workloads import WORKLOADS
+from bench.workloads import ALL, Workload
 
 
 class Worker:
@@ -29,20 +34,49 @@ class Worker:
     def answer(self, request: dict[str, Any]) -> Any:
         if request["do"] == "versions":
             return versions(self.peer)
-        name = request["workload"]
-        runner = self.runners.get(name)
-        if runner is None:
-            runner = self.runners[name] = make_runner(self.peer, WORKLOADS[name])
-            runner.fit(2)
-            runner.predict_row(3)
+        workload = ALL[request["workload"]]
+        if request["do"] == "first step":
+            return self.first_step(workload)
+        if request["do"] == "trace":
+            return timed(self.runner(workload, workload.name).trace_again)
         seconds = request["seconds"]
-        rows = len(WORKLOADS[name].data()[0])
+        if request["do"] == "train batches":
+            rows, batch = request["rows"], request["batch"]
+            runner = self.runner(workload.with_batch(batch, rows), f"{workload.name}, {batch}")
+            return time_repeats(runner.fit, seconds) / rows
+        runner = self.runner(workload, workload.name)
+        rows = len(workload.data()[0])
         if request["do"] == "train":
-            return time_repeats(runner.fit, seconds) / WORKLOADS[name].steps_per_epoch(rows)
+            return time_repeats(runner.fit, seconds) / workload.steps_per_epoch(rows)
         if request["do"] == "predict all":
             return time_repeats(runner.predict_all, seconds) / rows
         one_row = {"predict row": runner.predict_row, "call row": runner.call_row}
         return time_repeats(one_row[request["do"]], seconds)
+
+    def runner(self, workload: Workload, name: str) -> Runner:
+        """The one kept under this name, made and warmed up when it is new."""
+        if name not in self.runners:
+            self.runners[name] = runner = make_runner(self.peer, workload)
+            runner.fit(2)
+            runner.predict_row(3)
+        return self.runners[name]
+
+    def first_step(self, workload: Workload) -> float:
+        """Of a new model, in a process that has trained one before."""
+        self.runner(ALL["xor"], "xor")
+        one_batch = workload.with_batch(workload.batch_size, workload.batch_size)
+        start = time.perf_counter()
+        runner = make_runner(self.peer, one_batch)
+        runner.fit(1)
+        first = time.perf_counter() - start
+        return max(0.0, first - min(timed(lambda: runner.fit(1)) for _ in range(3)))
+
+
+def timed(run: Callable[[], None]) -> float:
+    """Seconds of `run()`."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def time_repeats(run: Callable[[int], None], seconds: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ class Workload:
     data: Callable[[], Data]
     build: Callable[[Any], Any]
     torch: Callable[[Any], tuple[Any, Any]]
+
+    def with_batch(self, batch_size: int, rows: int) -> Workload:
+        """The same model on `rows` rows (the data again and again) in batches of another size."""
+        x, y = self.data()
+        indices = np.arange(rows) % len(x)
+        data = x[indices], y[indices]
+        return replace(self, batch_size=batch_size, data=lambda: data)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Batches in one pass, the last one possibly smaller."""

@@ -10,24 +10,26 @@
 
 namespace lamina::kernels {
 
-// One step of a transpose in registers: blocks of kHalf lanes off the diagonal change places
-// between rows kHalf apart.
-template <int kHalf, class V, int... kLane>
+// Of a and b, the lanes whose number has the bit kDistance change places: those of a go to b.
+template <int kDistance, class V, int... kLane>
 LAMINA_INLINE void exchange(V& a, V& b, std::integer_sequence<int, kLane...>) {
-  constexpr int kCount = sizeof...(kLane);
-  const V first = a;
-  a = __builtin_shufflevector(first, b, (kLane & kHalf ? kCount + kLane - kHalf : kLane)...);
-  b = __builtin_shufflevector(first, b, (kLane & kHalf ? kCount + kLane : kLane + kHalf)...);
+  constexpr int n = sizeof...(kLane);
+  const V low =
+      __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane - kDistance : kLane)...);
+  b = __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane : kLane + kDistance)...);
+  a = low;
 }
-template <class T, int kHalf>
-LAMINA_INLINE void exchange_rows(Vec<T>* rows) {
-  if constexpr (kHalf > 0) {
+
+// Transposes a square of as many vectors as a vector has lanes, in registers: blocks off the
+// diagonal change places, then the blocks inside of each block.
+template <class T, int kDistance = kLanes<T> / 2>
+LAMINA_INLINE void transpose_square(Vec<T>* rows) {
+  constexpr int n = kLanes<T>;
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes<T>; ++i)
-      if ((i & kHalf) == 0)
-        exchange<kHalf>(rows[i], rows[i + kHalf], std::make_integer_sequence<int, kLanes<T>>{});
-    exchange_rows<T, kHalf / 2>(rows);
-  }
+  for (int i = 0; i < n; ++i)
+    if ((i & kDistance) == 0)
+      exchange<kDistance>(rows[i], rows[i + kDistance], std::make_integer_sequence<int, n>());
+  if constexpr (kDistance > 1) transpose_square<T, kDistance / 2>(rows);
 }
 
 // As many rows as a vector has lanes, and as many columns.
@@ -36,7 +38,7 @@ LAMINA_INLINE void transpose_square(const T* from, Dim from_stride, T* to, Dim t
   Vec<T> rows[kLanes<T>];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes<T>; ++i) rows[i] = load(from + i * from_stride);
-  exchange_rows<T, kLanes<T> / 2>(rows);
+  transpose_square<T>(rows);
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes<T>; ++i) store<T>(to + i * to_stride, rows[i]);
 }
@@ -59,28 +61,6 @@ void transpose_plane(const T* from, Dim from_stride, T* to, Dim to_stride, Dim r
       for (Dim i = i0; i < i1; ++i)
         for (Dim j = j0; j < j1; ++j) to[i * to_stride + j] = from[j * from_stride + i];
     }
-}
-
-// Of a and b, the lanes whose number has the bit kDistance change places: those of a go to b.
-template <int kDistance, class V, int... kLane>
-LAMINA_INLINE void exchange(V& a, V& b, std::integer_sequence<int, kLane...>) {
-  constexpr int n = sizeof...(kLane);
-  const V low =
-      __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane - kDistance : kLane)...);
-  b = __builtin_shufflevector(a, b, ((kLane & kDistance) != 0 ? n + kLane : kLane + kDistance)...);
-  a = low;
-}
-
-// Transposes a square of as many vectors as a vector has lanes, in registers: blocks off the
-// diagonal change places, then the blocks inside of each block.
-template <class T, int kDistance = kLanes<T> / 2>
-LAMINA_INLINE void transpose_square(Vec<T>* rows) {
-  constexpr int n = kLanes<T>;
-#pragma GCC unroll 16
-  for (int i = 0; i < n; ++i)
-    if ((i & kDistance) == 0)
-      exchange<kDistance>(rows[i], rows[i + kDistance], std::make_integer_sequence<int, n>());
-  if constexpr (kDistance > 1) transpose_square<T, kDistance / 2>(rows);
 }
 
 // to[i] = from[i * stride]

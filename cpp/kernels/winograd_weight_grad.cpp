@@ -1,6 +1,7 @@
 // The gradient of the weights: the transpose of Winograd's convolution in them. Slices of the tiles
 // are summed apart, each by 36 products over its tiles, and added in order.
 #include "base/parallel.h"
+#include "kernels/slices.h"
 #include "kernels/winograd.h"
 #include "kernels/winograd_tiles.h"
 

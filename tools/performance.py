@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 sys.path.insert(0, str(ROOT))
 
-import lamina  # noqa: E402
 from bench.report import machine  # noqa: E402
 from bench.workloads import WORKLOADS  # noqa: E402
+
+import lamina  # noqa: E402
 from lamina import _core  # noqa: E402
 from lamina.profiling import OpTimes, Profile  # noqa: E402
 from lamina.profiling.tables import time_text  # noqa: E402

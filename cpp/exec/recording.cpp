@@ -125,9 +125,9 @@ std::string label_of(const Node& node) {
   std::string label(node.op->name);
   const auto it = node.attrs.find("activation");
   const auto* activation = it == node.attrs.end() ? nullptr : std::get_if<std::string>(&it->second);
-  // Sequence kernels name what is part of them anyway.
-  if (node.op->has(kEpilogue) && activation != nullptr && *activation != "linear")
-    label += "+" + *activation;
+  // Of recurrent layers the activation is a part anyway.
+  const bool recurrent = node.attrs.count("recurrent_activation") != 0;
+  if (!recurrent && activation != nullptr && *activation != "linear") label += "+" + *activation;
   return label;
 }
 

@@ -2,8 +2,9 @@
 
 Command: python tools/performance.py [--steps 40]
 
-What stands between the markers of the page is replaced; the pictures go to docs/images. The numbers
-are those of the machine it runs on, which should do nothing else meanwhile.
+What stands between the markers of the page is replaced; the pictures go to docs/images. The
+numbers are those of the machine it runs on, which should do nothing else meanwhile. Tables and
+pictures are of one thread, which other load disturbs least; a line tells what the others bring.
 """
 
 from __future__ import annotations
@@ -47,13 +48,17 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40, help="steps that are timed (40)")
     options = parser.parse_args()
     text = PAGE.read_text(encoding="utf-8")
+    threads = lamina.num_threads()
     for name in PROFILED:
-        profile = profile_of(name, options.steps)
+        team = profile_of(name, options.steps)
+        lamina.set_num_threads(1)
+        alone = profile_of(name, options.steps)
+        lamina.set_num_threads(threads)
         picture = ROOT / "docs" / "images" / f"profile-{name}.png"
         picture.parent.mkdir(exist_ok=True)
-        profile.plot(picture)
-        text = replaced(text, name, block(profile, name))
-        print(f"{name}: {time_text(profile.step.seconds)} a step")
+        alone.plot().savefig(picture, dpi=80)
+        text = replaced(text, name, block(alone, team, name))
+        print(f"{name}: {time_text(alone.step.seconds)} a step of one thread")
     PAGE.write_text(text, encoding="utf-8")
     return 0
 
@@ -75,20 +80,36 @@ def replaced(text: str, name: str, content: str) -> str:
     return re.sub(pattern, lambda _: f"{begin}\n{content}\n{end}", text, flags=re.DOTALL)
 
 
-def block(profile: Profile, name: str) -> str:
-    """What is shown of a profile."""
+def block(profile: Profile, team: Profile, name: str) -> str:
+    """What is shown of a model: the profile of one thread, and what a team of them brings."""
     described = machine()
-    threads = profile.limits.threads
     parts = [
-        f"Made on {described['date']} by `tools/performance.py`: {described['processor']}, "
-        f"{threads} thread{'s' if threads > 1 else ''}, instruction set level {_core.isa()}; the "
-        "machine's limits were measured in the same run.",
+        f"Made on {described['date']} by `tools/performance.py`: {described['processor']}, one "
+        f"thread, instruction set level {_core.isa()}; the machine's limits were measured in the "
+        "same run.",
         kinds_table(profile),
+        scaling(profile, team),
         f"![{name}: time by layer, operations against the limits, map of the arena]"
         f"(images/profile-{name}.png)",
         f"```text\n{profile.table(most_ops=16)}\n```",
     ]
     return "\n\n".join(parts)
+
+
+def scaling(alone: Profile, team: Profile) -> str:
+    """What more threads bring, and what the part that one must do alone allows."""
+    threads = team.limits.threads
+    if threads == 1:
+        return "The machine gave one thread only."
+    serial = team.serial_seconds / alone.seconds
+    bound = 1.0 / (serial + (1.0 - serial) / 64)
+    faster = alone.step.best / team.step.best
+    return (
+        f"With {threads} threads the best step took {time_text(team.step.best)} instead of "
+        f"{time_text(alone.step.best)} ({faster:.2f} times as fast). Only "
+        f"{100 * serial:.2f} % of a thread's time is work for one thread alone: by itself it would "
+        f"let 64 cores be {bound:.0f} times as fast as one."
+    )
 
 
 def kind_of(op: OpTimes) -> str:

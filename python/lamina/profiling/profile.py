@@ -81,7 +81,7 @@ class Profile:
     @property
     def serial_seconds(self) -> float:
         """Seconds of a step in which only one thread can have worked."""
-        return sum(op.seconds - op.team for op in self.ops)
+        return sum(op.serial for op in self.ops)
 
     @property
     def arena(self) -> dict[str, Any]:

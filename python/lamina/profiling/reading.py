@@ -72,7 +72,7 @@ def _ops(
     batch_bytes: int,
 ) -> list[OpTimes]:
     count = len(details)
-    took, team, busy = _by_step(runs, count + 2)
+    took, serial, busy = _by_step(runs, count + 2)
     rows = [_described(detail, model_name) for detail in details]
     rows.append(_copying("copy the batch", batch_bytes))
     rows.append(_copying("copy assigned values", 0))
@@ -90,7 +90,7 @@ def _ops(
                 seconds=float(took[index]),
                 best=least * _NANO,
                 mean=total * _NANO / calls,
-                team=float(team[index]),
+                serial=float(serial[index]),
                 busy=float(busy[index]),
                 limit=limits.seconds(
                     row["flops"], row["bytes_read"] + row["bytes_written"], row.pop("item")
@@ -143,17 +143,17 @@ def _layer_path(origin: str, model_name: str, phase: str) -> str:
 
 
 def _by_step(runs: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Medians over the runs, by step: seconds, seconds with the team, seconds of all threads."""
-    took, team, busy = (np.zeros((len(runs), count)) for _ in range(3))
+    """Medians over the runs, by step: seconds, those of one thread alone, those of all added."""
+    took, serial, busy = (np.zeros((len(runs), count)) for _ in range(3))
     for row, run in enumerate(runs):
         caller = run[run[:, _THREAD] == 0]
         span = caller[:, _END] - caller[:, _BEGIN]
         np.add.at(took[row], caller[:, _STEP], span)
-        np.add.at(team[row], caller[:, _STEP], caller[:, _TEAM])
         alone = span - caller[:, _TEAM]
+        np.add.at(serial[row], caller[:, _STEP], alone)
         np.add.at(busy[row], caller[:, _STEP], alone)
         np.add.at(busy[row], run[:, _STEP], run[:, _CHUNKS])
-    medians = [np.median(array, axis=0) * _NANO for array in (took, team, busy)]
+    medians = [np.median(array, axis=0) * _NANO for array in (took, serial, busy)]
     return medians[0], medians[1], medians[2]
 
 

@@ -62,7 +62,7 @@ class OpTimes:
         calls: how often it ran while it was watched.
         seconds: of one call, the median.
         best, mean: the least and the mean time of a call.
-        team: seconds of a call in which the threads could share the work.
+        serial: seconds of a call in which only one thread had work.
         busy: seconds of a call that all threads together worked.
         limit: the least seconds that this machine needs for the arithmetic and the traffic.
     """
@@ -80,7 +80,7 @@ class OpTimes:
     seconds: float
     best: float
     mean: float
-    team: float
+    serial: float
     busy: float
     limit: float
 

@@ -66,12 +66,15 @@ def _header(profile: Profile) -> str:
         f"{100 * profile.seconds / (step.seconds or 1.0):.0f} % of it in the operations below",
         f"machine  {limits.gflops:.0f} GFLOP/s float32 ({limits.gflops_thread:.0f} one thread), "
         f"copies {limits.copies[0][1]:.0f} GB/s in cache, {limits.copy_gbytes:.0f} GB/s in memory",
-        f"threads  {100 * serial:.1f} % of the time serial, "
-        f"{100 * _busy(profile):.0f} % of all threads' time spent working",
         f"memory   arena {bytes_text(arena['bytes'])} (without reuse "
         f"{bytes_text(arena['without_reuse'])}), parameters {bytes_text(arena['parameters'])}, "
         f"optimizer {bytes_text(arena['optimizer'])}",
     ]
+    if limits.threads > 1:
+        lines.append(
+            f"threads  {100 * serial:.1f} % of the time serial, "
+            f"{100 * _busy(profile):.0f} % of all threads' time spent working"
+        )
     return "\n".join(lines)
 
 
@@ -110,7 +113,7 @@ def _ops(profile: Profile, most: int | None) -> str:
     total = profile.seconds or 1.0
     rows = []
     for op in shown:
-        serial = (op.seconds - op.team) / op.seconds if op.seconds else 0.0
+        serial = min(op.serial / (op.seconds or 1.0), 1.0)
         rows.append(
             [
                 _shortened(op.name),
@@ -123,7 +126,7 @@ def _ops(profile: Profile, most: int | None) -> str:
                 f"{op.gflops:.3g}",
                 f"{op.gbytes:.3g}",
                 f"{100 * op.share_of_peak:.0f}",
-                f"{100 * max(serial, 0.0):.0f} %",
+                f"{100 * serial:.0f} %" if profile.limits.threads > 1 else "-",
             ]
         )
     text = _aligned(head, rows, left=3)

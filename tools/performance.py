@@ -67,6 +67,7 @@ def profile_of(name: str, steps: int) -> Profile:
     """The profile of a workload's training step."""
     workload = WORKLOADS[name]
     x, y = workload.data()
+    lamina.utils.clear_session()  # so that layers have the names they would have in a new process
     model = workload.build(lamina)
     return lamina.profile(model, x, y, batch_size=workload.batch_size, steps=steps)
 

@@ -181,7 +181,7 @@ def _label_ops(axis: Any, ops: list[OpTimes], right: float) -> None:
         taken.append((x, y))
         at_edge = right - x < 1.2
         axis.annotate(
-            f"{op.name.split(', ')[0]} ({op.layer.split(' & ')[0]})", (10**x, 10**y),
+            f"{op.name.split(', ')[0]} · {op.layer.split(' & ')[0]}", (10**x, 10**y),
             xytext=(4, -20) if at_edge else (9, -3), textcoords="offset points",
             ha="right" if at_edge else "left", fontsize=8, color=_TEXT, zorder=4,
         )  # fmt: skip
@@ -219,7 +219,7 @@ def _draw_arena(axis: Any, profile: Profile) -> None:
         is_large = height > 0.045 * profile.arena_bytes / scale and width > 0.17 * count
         if maker is not None and is_large:
             axis.text(
-                place[0] + width / 2, place[1] + height / 2, f"{maker.layer} ({maker.name})",
+                place[0] + width / 2, place[1] + height / 2, f"{maker.layer} · {maker.name}",
                 ha="center", va="center", fontsize=8, color="white", zorder=3, clip_on=True,
             )  # fmt: skip
     for kind in (*PHASES, "scratch", "input"):

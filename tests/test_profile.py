@@ -14,6 +14,7 @@ import pytest
 import lamina
 from lamina import layers, ops
 from lamina.profiling import Limits, Profile, ProfileOptions
+from tests.processes import ROOT
 
 ROWS = 32
 
@@ -302,6 +303,17 @@ def test_importing_lamina_does_not_load_the_profiler() -> None:
     code = "import sys, lamina; print([m for m in sys.modules if m.startswith('lamina.profiling')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_page_shows_the_profiles_that_its_tool_makes() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    for name in ("cnn_bn", "transformer"):
+        shown = page.split(f"<!-- profile {name} -->")[1].split(f"<!-- end {name} -->")[0]
+        assert "| kind of operation |" in shown
+        assert "% peak" in shown
+        picture = ROOT / "docs" / "images" / f"profile-{name}.png"
+        assert f"(images/{picture.name})" in shown
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 # ---- complaints

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/conv.h"
 #include "kernels/gemm_tile.h"
@@ -14,6 +15,8 @@ constexpr Dim kLane = kLanes<float>;
 constexpr Dim kRunTiles = 8;                     // neighbours in a row, transformed together
 constexpr Dim kRunCells = kRunTiles * kOut + 2;  // columns of the image that they read
 constexpr Dim kLine = kRunCells * kIn * kLane;   // floats of scratch for the transform of a run
+
+constexpr int kIntoL2 = 2;  // of __builtin_prefetch
 
 constexpr Dim round_up(Dim n, Dim unit) { return (n + unit - 1) / unit * unit; }
 
@@ -65,28 +68,37 @@ LAMINA_INLINE void over_channels(Dim begin, Dim end, const F& f) {
       [&](float* p, V v) { rest.store(p, v); });
 }
 
-// Channels [begin, end) of the inputs of a run of tiles -> row `first` on of `to`.
+// Channels [begin, end) of the inputs of a run of tiles -> row `first` on of `to`. Too many rows
+// are read at a time for the processor to see what comes next, so the tiles below are asked for
+// early: the first of them follow soon, and what lies beyond the image is not read.
 inline void transform_inputs(const ConvShape& s, const float* x, const OutputRow& run, Dim begin,
                              Dim end, const Matrices& to, Dim first, float* line) {
   const Dim top = run.row * kOut - s.pad[1], left = run.column * kOut - s.pad[2];
   const Dim cells = run.count * kOut + 2;
   const Dim inner = std::clamp<Dim>(-left, 0, cells);
   const Dim outer = std::clamp(s.in[2] - left, inner, cells);
-  const float* rows[kIn];  // null outside the image
-  for (int i = 0; i < kIn; ++i) {
-    const Dim row = top + i;
-    rows[i] = row < 0 || row >= s.in[1]
-                  ? nullptr
-                  : x + ((run.image * s.in[1] + row) * s.in[2] + left) * s.in_c;
-  }
+  static constexpr float kZeros[kLane] = {};
+  const Dim below = kOut * s.in[2] * s.in_c;
   over_channels(begin, end, [&](Dim c, const auto& load_some, const auto&) {
+    const float* at[kIn];  // rows outside the image stand still on zeros
+    Dim step[kIn];
+    for (int i = 0; i < kIn; ++i) {
+      const Dim row = top + i;
+      const bool inside = row >= 0 && row < s.in[1];
+      at[i] =
+          inside ? x + ((run.image * s.in[1] + row) * s.in[2] + left + inner) * s.in_c + c : kZeros;
+      step[i] = inside ? s.in_c : 0;
+    }
     std::fill(line, line + inner * kIn * kLane, 0.f);
     std::fill(line + outer * kIn * kLane, line + cells * kIn * kLane, 0.f);
     for (Dim cell = inner; cell < outer; ++cell) {
       V d[kIn], t[kIn];
 #pragma GCC unroll 6
-      for (int i = 0; i < kIn; ++i)
-        d[i] = rows[i] == nullptr ? V{} : load_some(rows[i] + cell * s.in_c + c);
+      for (int i = 0; i < kIn; ++i) {
+        d[i] = load_some(at[i]);
+        if (i >= kIn - kOut) __builtin_prefetch(at[i] + below, 0, kIntoL2);
+        at[i] += step[i];
+      }
       input(d, t);
 #pragma GCC unroll 6
       for (int i = 0; i < kIn; ++i) store<float>(line + (cell * kIn + i) * kLane, t[i]);
@@ -117,11 +129,13 @@ struct Cells {
 };
 
 // Row `first` on of the products `from` -> channels [begin, end) of the outputs of a run of tiles.
+// With relu a sum below `least` becomes that: 0, or without relu minus infinity.
 inline void transform_outputs(const ConvShape& s, const Matrices& from, Dim first,
                               const OutputRow& run, Dim begin, Dim end, const Epilogue<float>& e,
                               float* y) {
   const Dim row_step = s.out[2] * s.out_c;
   const bool relu = e.activation == Activation::relu;
+  const V least = broadcast(relu ? 0.f : -std::numeric_limits<float>::infinity());
   over_channels(begin, end, [&](Dim c, const auto& load_some, const auto& store_some) {
     const V bias = e.bias == nullptr ? V{} : load_some(e.bias + c);
     for (Dim tile = 0; tile < run.count; ++tile) {
@@ -136,19 +150,23 @@ inline void transform_outputs(const ConvShape& s, const Matrices& from, Dim firs
       }
       const Cells cells(s, run, tile);
       float* const to = y + cells.first * s.out_c + c;
+      const auto finish = [&](int rows, int columns) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kOut; ++j) {
-        V m[kIn], t[kOut];
+        for (int j = 0; j < kOut; ++j) {
+          V m[kIn], t[kOut];
 #pragma GCC unroll 6
-        for (int i = 0; i < kIn; ++i) m[i] = half[i][j];
-        output(m, t);
+          for (int i = 0; i < kIn; ++i) m[i] = half[i][j];
+          output(m, t);
 #pragma GCC unroll 4
-        for (int i = 0; i < kOut; ++i) {
-          if (i >= cells.rows || j >= cells.columns) continue;
-          const V sum = t[i] + bias;
-          store_some(to + i * row_step + j * s.out_c, relu ? at_least(sum, V{}) : sum);
+          for (int i = 0; i < kOut; ++i)
+            if (i < rows && j < columns)
+              store_some(to + i * row_step + j * s.out_c, at_least(t[i] + bias, least));
         }
-      }
+      };
+      if (cells.rows == kOut && cells.columns == kOut)
+        finish(kOut, kOut);
+      else
+        finish(cells.rows, cells.columns);
     }
   });
 }
@@ -162,17 +180,25 @@ inline void transform_output_grads(const ConvShape& s, const float* dy, const Ou
       const Cells cells(s, run, tile);
       const float* const from = dy + cells.first * s.out_c + c;
       V half[kIn][kOut];
+      const auto take = [&](int rows, int columns) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kOut; ++j) {
-        V t[kOut], m[kIn];
+        for (int j = 0; j < kOut; ++j) {
+          V t[kOut], m[kIn];
 #pragma GCC unroll 4
-        for (int i = 0; i < kOut; ++i)
-          t[i] = i < cells.rows && j < cells.columns ? load_some(from + i * row_step + j * s.out_c)
-                                                     : V{};
-        output_grad(t, m);
+          for (int i = 0; i < kOut; ++i) {
+            const float* const cell = from + i * row_step + j * s.out_c;
+            t[i] = i < rows && j < columns ? load_some(cell) : V{};
+            __builtin_prefetch(cell + kOut * row_step, 0, kIntoL2);
+          }
+          output_grad(t, m);
 #pragma GCC unroll 6
-        for (int i = 0; i < kIn; ++i) half[i][j] = m[i];
-      }
+          for (int i = 0; i < kIn; ++i) half[i][j] = m[i];
+        }
+      };
+      if (cells.rows == kOut && cells.columns == kOut)
+        take(kOut, kOut);
+      else
+        take(cells.rows, cells.columns);
       float* const at = to.at(0, first + tile) + (c - begin);
 #pragma GCC unroll 6
       for (int i = 0; i < kIn; ++i) {

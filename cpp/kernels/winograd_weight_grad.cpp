@@ -9,9 +9,9 @@ namespace lamina::winograd {
 namespace {
 
 constexpr int kSlot = 2;
-constexpr Dim kChannels = 64;            // inputs and outputs whose weights are summed at a time
-constexpr Dim kBlockBytes = 512 * 1024;  // of L2, for the transformed tiles
-constexpr Dim kSliceTiles = 128;         // worth the transform of the sums at the end
+constexpr Dim kChannels = 64;             // inputs and outputs whose weights are summed at a time
+constexpr Dim kBlockBytes = 1024 * 1024;  // for the transformed tiles: about L2
+constexpr Dim kSliceTiles = 128;          // worth the transform of the sums at the end
 constexpr Dim kMostSlices = 64;
 constexpr Dim kScratch = 2 * 1024 * 1024;  // elements
 

@@ -218,16 +218,15 @@ template <class T>
 struct BackwardSlice {
   Dim first, rows;
   T* dh;       // [rows, units]: of the state after the step
-  T* step;     // [rows, units]: all that reaches this step's h
   T* held;     // [rows, units]: of the outputs that repeat an earlier one
-  T* carried;  // [rows, units]: of the state before the step
+  T* carried;  // [rows, units]: of the state before the step; without a mask the same as dh
   T* through;  // [rows, units]: of what entered a product
 };
 
 template <class T>
 struct BackwardScratch {
   T* packed;
-  T *dh, *step, *held, *carried, *through;
+  T *dh, *held, *carried, *through;
   std::size_t bytes;
 
   BackwardScratch(const RnnShape& s, std::byte* memory) {
@@ -235,15 +234,14 @@ struct BackwardScratch {
     const Dim state = s.batch * s.units;
     packed = carve.take<T>(PackedGates<T>::size(s.units, kGruGates));
     dh = carve.take<T>(state);
-    step = carve.take<T>(state);
     held = carve.take<T>(state);
     carried = carve.take<T>(state);
     through = carve.take<T>(state);
     bytes = carve.used();
   }
-  BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
+  BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, bool masked) const {
     const Dim at = first * s.units;
-    return {first, last - first, dh + at, step + at, held + at, carried + at, through + at};
+    return {first, last - first, dh + at, held + at, (masked ? carried : dh) + at, through + at};
   }
 };
 
@@ -262,7 +260,7 @@ class BackwardPass {
     each_group([&](Group g) { packed_.pack_transposed(g.first, g.count); });
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
+      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, call_.mask != nullptr));
     });
   }
 
@@ -287,7 +285,7 @@ class BackwardPass {
       each_group([&](Group g) {
         if (call_.reset_after || g.first != 2) add_product(slice, g, t);
       });
-      for (Dim i = 0; i < slice.rows; ++i)
+      for (Dim i = 0; i < slice.rows && call_.mask != nullptr; ++i)
         if (is_valid((slice.first + i) * s_.steps + t))
           copy_row(slice.dh + i * n, slice.carried + i * n, n);
     }
@@ -311,8 +309,7 @@ class BackwardPass {
       if (dy != nullptr && !call_.options.zero_masked_output) add_row(held, dy, n);
       return;
     }
-    T* dh = slice.step + i * n;
-    copy_row(dh, slice.dh + i * n, n);
+    T* dh = slice.dh + i * n;  // whose place the gradient of the state before takes at the end
     if (dy != nullptr) add_row(dh, dy, n);
     if (call_.mask != nullptr) {
       add_row(dh, held, n);

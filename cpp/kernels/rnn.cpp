@@ -74,7 +74,6 @@ struct BackwardSlice {
   Dim first, rows;
   T* dh;      // [rows, units]: of the state after the step
   T* dc;      // [rows, units]
-  T* step;    // [rows, units]: all that reaches this step's h
   T* held;    // [rows, units]: of the outputs that repeat an earlier one
   T* before;  // [rows, units]: of the state before the step, through the product
 };
@@ -82,7 +81,7 @@ struct BackwardSlice {
 template <class T>
 struct BackwardScratch {
   T* packed;
-  T *dh, *dc, *step, *held, *before;
+  T *dh, *dc, *held, *before;
   std::size_t bytes;
 
   BackwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
@@ -91,14 +90,13 @@ struct BackwardScratch {
     packed = carve.take<T>(packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units));
     dh = carve.take<T>(state);
     dc = carve.take<T>(state);
-    step = carve.take<T>(state);
     held = carve.take<T>(state);
     before = carve.take<T>(state);
     bytes = carve.used();
   }
   BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
     const Dim at = first * s.units;
-    return {first, last - first, dh + at, dc + at, step + at, held + at, before + at};
+    return {first, last - first, dh + at, dc + at, held + at, before + at};
   }
 };
 
@@ -146,11 +144,7 @@ class ForwardPass {
         const Dim place = (slice.first + i) * s_.steps + t;
         return scratch_.projected + call_.words->slot(place) * wide();
       };
-      for (Dim step = 0; step < s_.steps; ++step) {
-        if (step + 1 < s_.steps)
-          for (Dim i = 0; i < slice.rows; ++i) prefetch_row(z_at(i, time(step + 1)), wide());
-        run_step(slice, step, z_at);
-      }
+      for (Dim step = 0; step < s_.steps; ++step) run_step(slice, step, z_at);
     } else {
       run_blocks(slice);
     }
@@ -300,19 +294,10 @@ class BackwardPass {
     zero_row(slice.held, count);
     for (Dim step = s_.steps - 1; step >= 0; --step) {
       for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
-      if (step > 0) prefetch_step(slice, time(step - 1));
       if (step > 0 || call_.dh0 != nullptr) to_state_before(slice, time(step));
     }
     if (call_.dh0 != nullptr) copy_row(call_.dh0 + at, slice.dh, count);
     if (Cell::kHasCell && call_.dc0 != nullptr) copy_row(call_.dc0 + at, slice.dc, count);
-  }
-
-  void prefetch_step(const Slice& slice, Dim t) const {
-    for (Dim i = 0; i < slice.rows; ++i) {
-      const Dim at = (slice.first + i) * s_.steps + t;
-      prefetch_row(call_.gates + at * wide(), wide());
-      if (Cell::kHasCell) prefetch_row(call_.cells + at * s_.units, s_.units);
-    }
   }
 
   // The gradient of the output of one row at one step; null: none.
@@ -332,16 +317,11 @@ class BackwardPass {
       if (dy != nullptr && !call_.options.zero_masked_output) add_row(held, dy, n);
       return;
     }
-    const T* dh = slice.dh + i * n;
-    if (dy != nullptr || call_.mask != nullptr) {
-      T* sum = slice.step + i * n;
-      copy_row(sum, dh, n);
-      if (dy != nullptr) add_row(sum, dy, n);
-      if (call_.mask != nullptr) {
-        add_row(sum, held, n);
-        zero_row(held, n);
-      }
-      dh = sum;
+    T* dh = slice.dh + i * n;  // whose place the gradient of the state before takes
+    if (dy != nullptr) add_row(dh, dy, n);
+    if (call_.mask != nullptr) {
+      add_row(dh, held, n);
+      zero_row(held, n);
     }
     const T *cell = nullptr, *before = nullptr;
     if (Cell::kHasCell) {

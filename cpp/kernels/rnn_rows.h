@@ -39,14 +39,6 @@ void multiply_row(T* to, const T* a, const T* b, Dim n) {
       to, n, [](Vec<T> p, Vec<T> q) { return p * q; }, a, b);
 }
 
-// Into the second level of the cache, for a step to come: rows lie far apart, which no prefetcher
-// foresees.
-template <class T>
-void prefetch_row(const T* row, Dim n) {
-  constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  for (Dim i = 0; i < n; i += kLine) __builtin_prefetch(row + i, 0, 2);
-}
-
 // ---- Slices of the batch and their scratch.
 // Fill the register tile of the product; few, so that threads share evenly.
 constexpr Dim kSliceRows = 8;

@@ -92,6 +92,10 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
           sequence};
 }
 
+std::vector<std::pair<std::size_t, Dim>> ranges(const InferArgs& a) {
+  return word_ranges(a, kX, Optional::of_forward(a.attrs).words);
+}
+
 Bound bind_forward(const BindArgs& a) {
   const Optional at = Optional::of_forward(a.attrs);
   const RnnOptions options = read_options(a.attrs);
@@ -254,7 +258,11 @@ Grads vjp(Builder& b, const VjpArgs& v) {
 }
 
 const Register registered{
-    {.name = "gru", .infer = infer_forward, .bind = bind_forward, .vjp = vjp},
+    {.name = "gru",
+     .infer = infer_forward,
+     .bind = bind_forward,
+     .vjp = vjp,
+     .index_ranges = ranges},
     // The output "dz" has the rank of the gates, which no other input has: it can lie nowhere else.
     {.name = "gru_grad", .traits = kInPlace, .infer = infer_grad, .bind = bind_grad},
 };

@@ -112,6 +112,11 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
 }
 
 template <bool kLstm>
+std::vector<std::pair<std::size_t, Dim>> ranges(const InferArgs& a) {
+  return word_ranges(a, Layout<kLstm>::x, Layout<kLstm>(a.attrs).words);
+}
+
+template <bool kLstm>
 Bound bind_forward(const BindArgs& a) {
   using L = Layout<kLstm>;
   const L at(a.attrs);
@@ -295,11 +300,16 @@ Grads vjp(Builder& b, const VjpArgs& v) {
 }
 
 const Register registered{
-    {.name = "lstm", .infer = infer_forward<true>, .bind = bind_forward<true>, .vjp = vjp<true>},
+    {.name = "lstm",
+     .infer = infer_forward<true>,
+     .bind = bind_forward<true>,
+     .vjp = vjp<true>,
+     .index_ranges = ranges<true>},
     {.name = "simple_rnn",
      .infer = infer_forward<false>,
      .bind = bind_forward<false>,
-     .vjp = vjp<false>},
+     .vjp = vjp<false>,
+     .index_ranges = ranges<false>},
     // The output "dz" has the rank of the gates, which no other input has: it can lie nowhere else.
     {.name = "lstm_grad", .traits = kInPlace, .infer = infer_grad<true>, .bind = bind_grad<true>},
     {.name = "simple_rnn_grad",

@@ -81,6 +81,13 @@ inline Shape sequence_shape(const InferArgs& a, std::size_t x, std::size_t words
   return {a[words].shape[0], a[words].shape[1], a[x].shape[1]};
 }
 
+// For OpDef::index_ranges: the words must name rows of the table.
+inline std::vector<std::pair<std::size_t, Dim>> word_ranges(const InferArgs& a, std::size_t x,
+                                                            std::size_t words) {
+  if (words == kNoOperand) return {};
+  return {{words, a[x].shape[0]}};
+}
+
 // A vjp rule treats words as the embedding they stand for: `fuse` may join the two again.
 inline ValueId lay_out(Builder& b, ValueId x, const VjpArgs& v, std::size_t words) {
   return words == kNoOperand ? x : b.emit("embedding", {x, v.in[words]});

@@ -160,6 +160,13 @@ TEST(RecurrentWords, HaveBitsThatDependOnNoThreadAndNoOtherRow) {
   }
 }
 
+TEST(RecurrentWords, HaveTheRangeOfTheTable) {
+  for (const Layer& layer : kLayers) {
+    const Model model(layer, DType::f32, kBatch, true);
+    EXPECT_EQ(Program::make(model.graph)->input_bounds(), std::vector<Dim>{kRows}) << layer.op;
+  }
+}
+
 TEST(RecurrentWords, ComplainAboutAWordOutOfRange) {
   Tensor text = words(kBatch, 3);
   text.data<std::int32_t>()[40] = kRows;

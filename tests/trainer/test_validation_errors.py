@@ -163,11 +163,13 @@ def test_y_of_another_shape_than_the_output_names_both(name: str) -> None:
             assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("reader", ["Flatten", "LSTM"])  # the second reads the table itself
 @pytest.mark.parametrize("bad", [9, 50, -1])
-def test_embedding_ids_out_of_range(bad: int) -> None:
+def test_embedding_ids_out_of_range(bad: int, reader: str) -> None:
+    read = lamina.layers.LSTM(2) if reader == "LSTM" else lamina.layers.Flatten()
     model = lamina.Sequential([lamina.Input((3,), dtype="int32"),
                                lamina.layers.Embedding(9, 2, name="words"),
-                               lamina.layers.Flatten(), lamina.layers.Dense(1)])  # fmt: skip
+                               read, lamina.layers.Dense(1)])  # fmt: skip
     model.compile("adam", "mse")
     ids = np.arange(30).reshape(10, 3) % 9
     y = np.zeros((10, 1))

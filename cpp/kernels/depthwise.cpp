@@ -14,6 +14,8 @@ namespace lamina {
 namespace {
 
 using patches::ceil_div;
+using taps::next_row;
+using taps::Reach;
 using taps::Tap;
 using taps::Taps;
 
@@ -84,18 +86,19 @@ struct Buffer {
   const T* last;  // where a whole vector still fits
 
   Buffer(const T* p, Dim size) : begin(p), last(p + size - kLanes<T>) {}
-  LAMINA_INLINE Vec<T> at(Dim element, int n) const {
-    const T* const p = begin + element;
+  LAMINA_INLINE Vec<T> at(const T* p, int n) const {
     if (n == kLanes<T> || p <= last) return load(p);
     return load_n(p, static_cast<int>(last + kLanes<T> - p));
   }
 };
 
+// place(): what filters from o on read of the cell whose channels begin at `element`.
 template <class T>
 struct Plain {  // filter o reads channel o
   Buffer<T> x;
 
-  LAMINA_INLINE Vec<T> at(Dim element, Dim o, Dim, int n) const { return x.at(element + o, n); }
+  LAMINA_INLINE const T* place(Dim element, Dim o) const { return x.begin + element + o; }
+  LAMINA_INLINE Vec<T> at(const T* p, Dim, int n) const { return x.at(p, n); }
 };
 
 template <class T>
@@ -104,8 +107,11 @@ struct Grouped {  // filter o reads the channels of its group, o / filters
   Dim filters, channels;  // of a group
   const Mask<T>* lanes;   // for each vector of filters, where its groups lie in what is loaded
 
-  LAMINA_INLINE Vec<T> at(Dim element, Dim o, Dim v, int) const {
-    return permuted<T>(x.at(element + o / filters * channels, 0), lanes[v]);
+  LAMINA_INLINE const T* place(Dim element, Dim o) const {
+    return x.begin + element + o / filters * channels;
+  }
+  LAMINA_INLINE Vec<T> at(const T* p, Dim v, int) const {
+    return permuted<T>(x.at(p, 0), lanes[v]);
   }
 };
 
@@ -143,34 +149,52 @@ struct RowSums {
   Dim y_step;
   Vectors<T> vectors;
 
-  template <int kColumns>
-  LAMINA_INLINE void vector(const Tap* taps, int count, Dim column, Dim v, int n) const {
-    const Dim o = vectors.first(v);
+  // kVectors vectors of filters from v on: together with the columns they are enough independent
+  // chains to hide the latency of the sums.
+  template <int kColumns, int kVectors>
+  LAMINA_INLINE void sums(const Tap* taps, int count, Dim column, Dim v, int n) const {
+    Dim o[kVectors];
+#pragma GCC unroll 8
+    for (int j = 0; j < kVectors; ++j) o[j] = vectors.first(v + j);
     const T* const weights = w + v * depth * kLanes<T>;
-    Vec<T> sum[kColumns] = {};
+    Vec<T> sum[kColumns][kVectors] = {};
     for (int i = 0; i < count; ++i) {
-      const Vec<T> weight = load(weights + taps[i].row * kLanes<T>);
       const Dim from = taps[i].from + column * x_step;
 #pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c) sum[c] += channels.at(from + c * x_step, o, v, n) * weight;
-    }
-    T* const to = y + column * y_step + o;
+      for (int j = 0; j < kVectors; ++j) {
+        const Vec<T> weight = load(weights + (j * depth + taps[i].row) * kLanes<T>);
+        const T* place[3];  // a pointer for three columns: more do not fit into the registers
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; ++k) place[k] = channels.place(from + 3 * k * x_step, o[j]);
 #pragma GCC unroll 8
-    for (int c = 0; c < kColumns; ++c) {
-      if (n == kLanes<T>)
-        store(to + c * y_step, sum[c]);
-      else
-        store_n(to + c * y_step, sum[c], n);
+        for (int c = 0; c < kColumns; ++c)
+          sum[c][j] += channels.at(place[c / 3] + c % 3 * x_step, v + j, n) * weight;
+      }
     }
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 8
+      for (int j = 0; j < kVectors; ++j) {
+        T* const to = y + (column + c) * y_step + o[j];
+        if (n == kLanes<T>)
+          store(to, sum[c][j]);
+        else
+          store_n(to, sum[c][j], n);
+      }
   }
 
   // Columns [column, column + kColumns) with all of these taps.
   template <int kColumns>
   void block(const Tap* taps, int count, Dim column) const {
+    constexpr int kVectors = kColumns < 4 ? 4 / kColumns : 1;
     if (vectors.lanes() < kLanes<T>)
-      return vector<kColumns>(taps, count, column, 0, vectors.lanes());
-    for (Dim v = vectors.from; v < vectors.to; ++v)
-      vector<kColumns>(taps, count, column, v, kLanes<T>);
+      return sums<kColumns, 1>(taps, count, column, 0, vectors.lanes());
+    Dim v = vectors.from;
+    for (; v + kVectors <= vectors.to; v += kVectors)
+      sums<kColumns, kVectors>(taps, count, column, v, kLanes<T>);
+    if constexpr (kVectors == 4)
+      for (; v + 2 <= vectors.to; v += 2) sums<kColumns, 2>(taps, count, column, v, kLanes<T>);
+    for (; v < vectors.to; ++v) sums<kColumns, 1>(taps, count, column, v, kLanes<T>);
   }
 
   void edge(const Taps& taps, Tap* inside, Dim column) const {
@@ -255,6 +279,20 @@ void fold(const T* from, Dim channels, Dim multiplier, T* to) {
   }
 }
 
+// Room for the taps of a row, those of one column, and the reach of the columns of `kinds` kinds.
+struct TapSpace {
+  Tap* taps;
+  Reach* reach;
+
+  TapSpace(const ConvShape& s, Dim kinds) {
+    const auto tap_bytes = static_cast<std::size_t>(2 * s.depth()) * sizeof(Tap);
+    auto* const bytes = workspace<std::byte>(
+        kTapSlot, tap_bytes + static_cast<std::size_t>(kinds * s.kernel[2]) * sizeof(Reach));
+    taps = reinterpret_cast<Tap*>(bytes);
+    reach = reinterpret_cast<Reach*>(bytes + tap_bytes);
+  }
+};
+
 // Pixels per part, whole rows where a part has several.
 Dim part_of_rows(Dim pixels, Dim width, double work) {
   const Dim part = conv_part(pixels, work);
@@ -273,11 +311,11 @@ struct WeightSums {
   Vectors<T> vectors;
 
   // What column c adds to a tap. Lanes that the vector before has too get zeros.
-  LAMINA_INLINE Vec<T> grad(Dim column, Dim o, int n, Mask<T> own) const {
-    return select(own, dy.at(row + column * vectors.filters + o, n), Vec<T>{});
+  LAMINA_INLINE Vec<T> grad(const T* d, Dim column, int n, Mask<T> own) const {
+    return select(own, dy.at(d + column * vectors.filters, n), Vec<T>{});
   }
-  LAMINA_INLINE Vec<T> cell(const Tap& tap, Dim column, Dim o, Dim v, int n, Mask<T> own) const {
-    return select(own, channels.at(tap.from + column * x_step, o, v, n), Vec<T>{});
+  LAMINA_INLINE Vec<T> cell(const T* place, Dim column, Dim v, int n, Mask<T> own) const {
+    return select(own, channels.at(place + column * x_step, v, n), Vec<T>{});
   }
 
   // kTaps neighbouring taps over all columns; the columns that all have share the load of dy.
@@ -285,21 +323,26 @@ struct WeightSums {
   LAMINA_INLINE void vector(const Tap* taps, Dim inner, Dim outer, Dim v, int n,
                             Mask<T> own) const {
     const Dim o = vectors.first(v);
+    const T* const d = dy.begin + row + o;
+    const T* place[kTaps];
     Vec<T> sum[kTaps];
+#pragma GCC unroll 9
     for (int i = 0; i < kTaps; ++i) {
+      place[i] = channels.place(taps[i].from, o);
       const T* const from = dw + taps[i].row * vectors.filters + o;
       sum[i] = n == kLanes<T> ? load(from) : load_n(from, n);
       for (Dim c = taps[i].begin; c < std::min(taps[i].end, inner); ++c)
-        sum[i] += cell(taps[i], c, o, v, n, own) * grad(c, o, n, own);
+        sum[i] += cell(place[i], c, v, n, own) * grad(d, c, n, own);
     }
     for (Dim c = inner; c < outer; ++c) {
-      const Vec<T> d = grad(c, o, n, own);
+      const Vec<T> arrived = grad(d, c, n, own);
 #pragma GCC unroll 9
-      for (int i = 0; i < kTaps; ++i) sum[i] += cell(taps[i], c, o, v, n, own) * d;
+      for (int i = 0; i < kTaps; ++i) sum[i] += cell(place[i], c, v, n, own) * arrived;
     }
+#pragma GCC unroll 9
     for (int i = 0; i < kTaps; ++i) {
       for (Dim c = std::max(taps[i].begin, outer); c < taps[i].end; ++c)
-        sum[i] += cell(taps[i], c, o, v, n, own) * grad(c, o, n, own);
+        sum[i] += cell(place[i], c, v, n, own) * grad(d, c, n, own);
       T* const to = dw + taps[i].row * vectors.filters + o;
       if (n == kLanes<T>)
         store(to, sum[i]);
@@ -345,12 +388,14 @@ void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<
   const Dim part = part_of_rows(s.pixels(), s.out[2], s.multiply_adds());
   const auto rows = [&](Dim begin, Dim end, const auto& channels, const T* packed,
                         const Vectors<T>& vectors) {
-    Taps taps{workspace<Tap>(kTapSlot, 2 * s.depth())};
+    const TapSpace space(s, 1);
+    Taps taps{space.taps};
     RowSums<T, std::decay_t<decltype(channels)>> sums{
         channels, s.stride[2] * s.in_c, packed, s.depth(), nullptr, s.out_c, vectors};
-    for (Dim p = begin; p < end;) {
-      const OutputRow out = row_at(s.out, p, end);
-      output_taps(s, out, taps);
+    output_reach(s, space.reach);
+    OutputRow out = row_at(s.out, begin, end);
+    for (Dim p = begin; p < end; next_row(s.out, end - p, out)) {
+      output_taps(s, out, space.reach, taps);
       sums.y = y + (p - out.column) * s.out_c;
       sums.run(taps, taps.list + s.depth(), out.column, out.column + out.count);
       finish(y + p * s.out_c, out.count, vectors, e);
@@ -373,16 +418,24 @@ void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
   const bool folds = s.group_in() == 1 && s.group_out() > 1;
   const auto rows = [&](Dim begin, Dim end, const auto& channels, const T* packed,
                         const Vectors<T>& vectors) {
-    Taps taps{workspace<Tap>(kTapSlot, static_cast<std::size_t>(2 * s.depth()))};
+    const TapSpace space(s, stride);
+    Taps taps{space.taps};
     T* const row =
         folds ? workspace<T>(kIndexSlot, static_cast<std::size_t>(s.in[2] * s.out_c)) : nullptr;
     RowSums<T, std::decay_t<decltype(channels)>> sums{channels, s.out_c,          packed, s.depth(),
                                                       nullptr,  stride * s.out_c, vectors};
-    for (Dim p = begin; p < end;) {
-      const OutputRow in = row_at(s.in, p, end);
+    OutputRow in = row_at(s.in, begin, end);
+    const auto find_reach = [&] {
+      for (Dim phase = 0; phase < stride; ++phase)
+        input_reach(s, in.column + phase, space.reach + phase * s.kernel[2]);
+    };
+    find_reach();
+    for (Dim p = begin; p < end; next_row(s.in, end - p, in)) {
+      if (p != begin && p - begin <= s.in[2])
+        find_reach();  // from the second row on they begin at 0
       for (Dim phase = 0; phase < std::min(stride, in.count); ++phase) {
         const Dim count = ceil_div(in.count - phase, stride);
-        input_taps(s, in, in.column + phase, count, taps);
+        input_taps(s, in, count, space.reach + phase * s.kernel[2], taps);
         sums.y = (folds ? row : dx + p * s.out_c) + phase * s.out_c;
         sums.run(taps, taps.list + s.depth(), 0, count);
       }
@@ -406,12 +459,14 @@ template <class T>
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw) {
   std::fill(dw, dw + s.weights(), T{0});
   const auto rows = [&](const auto& channels, const Vectors<T>& vectors) {
-    Taps taps{workspace<Tap>(kTapSlot, s.depth())};
+    const TapSpace space(s, 1);
+    Taps taps{space.taps};
     WeightSums<T, std::decay_t<decltype(channels)>> sums{
         channels, s.stride[2] * s.in_c, Buffer<T>(dy, s.pixels() * s.out_c), 0, dw, vectors};
-    for (Dim p = begin; p < end;) {
-      const OutputRow out = row_at(s.out, p, end);
-      output_taps(s, out, taps);
+    output_reach(s, space.reach);
+    OutputRow out = row_at(s.out, begin, end);
+    for (Dim p = begin; p < end; next_row(s.out, end - p, out)) {
+      output_taps(s, out, space.reach, taps);
       sums.row = (p - out.column) * s.out_c;
       sums.run(taps);
       p += out.count;

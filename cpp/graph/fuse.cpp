@@ -93,6 +93,7 @@ class Fuser {
 
 void fuse(Graph& graph) {
   fuse_norms(graph);
+  fuse_dropouts(graph);
   Fuser(graph).run();
   fuse_embeddings(graph);
   fuse_pooling(graph);

@@ -8,6 +8,9 @@ namespace lamina {
 // Normalization joined with its neighbours.
 void fuse_norms(Graph& graph);
 
+// Dropout joined with the ReLU before it, on the way back.
+void fuse_dropouts(Graph& graph);
+
 // Maximum pooling joined with what comes before it.
 void fuse_pooling(Graph& graph);
 

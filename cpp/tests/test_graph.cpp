@@ -177,6 +177,45 @@ TEST(Fuse, LeavesAValueThatOthersRead) {
   EXPECT_EQ(count_ops(g, "relu"), 1u);
 }
 
+// relu then dropout, and back: the numbers are drawn once, and the results are those of the plain
+// program.
+TEST(Fuse, DropoutBehindAReluIsDrawnOnce) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {40, 30}}), w = b.input({DType::f32, {30, 20}}),
+                state = b.input({DType::i64, {2}});
+  const ValueId kept =
+      b.emit("dropout", {b.emit("relu", {b.emit("matmul", {x, w})}), state}, {{"rate", 0.4}});
+  const ValueId loss = b.emit("sum", {b.mul(kept, kept)});
+  b.output(loss);
+  const std::vector<ValueId> wrt{w};
+  b.output(gradients(g, loss, wrt)[0]);
+  const auto fused = Program::make(g), plain = Program::make(g, {false, false});
+  EXPECT_EQ(count_ops(fused->graph(), "dropout"), 1u) << to_text(fused->graph());
+  EXPECT_EQ(count_ops(plain->graph(), "dropout"), 2u);
+  std::vector<Tensor> in{Tensor(Spec{DType::f32, {40, 30}}), Tensor(Spec{DType::f32, {30, 20}}),
+                         Tensor::of<std::int64_t>({2}, {7, 3})};
+  for (int k = 0; k < 2; ++k)
+    for (std::size_t i = 0; i < in[k].size(); ++i)
+      in[k].data<float>()[i] = std::sin(static_cast<float>(3 * i + k));
+  const auto a = fused->run(in), c = plain->run(in);
+  for (std::size_t k = 0; k < a.size(); ++k)
+    for (std::size_t i = 0; i < a[k].size(); ++i)
+      ASSERT_EQ(a[k].data<float>()[i], c[k].data<float>()[i]) << "output " << k;
+}
+
+// Another state drops other positions.
+TEST(Fuse, DropoutOfAnotherStateStays) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {40}}), state = b.input({DType::i64, {2}}),
+                other = b.input({DType::i64, {2}});
+  const ValueId y = b.emit("relu", {x});
+  b.output(b.emit("dropout", {y, state}));
+  b.output(b.emit("relu_grad", {y, b.emit("dropout", {x, other})}));
+  EXPECT_EQ(count_ops(Program::make(g)->graph(), "dropout"), 2u);
+}
+
 TEST(Text, ShowsOpsShapesAndOrigins) {
   Graph g;
   Builder b(g);

@@ -1,10 +1,12 @@
 #include "kernels/conv_pool.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/parallel.h"
 #include "kernels/patches.h"
 #include "kernels/slices.h"
+#include "kernels/winners.h"
 
 namespace lamina {
 namespace {
@@ -20,24 +22,6 @@ constexpr double kPartWork = 3e5;             // multiply-adds worth handing to 
 constexpr Dim kMostSlices = 64;
 
 // ---- Windows of one row of the pooled map
-
-template <class T>
-struct ByteLanes {
-  typedef std::uint8_t Bytes __attribute__((vector_size(kLanes<T>)));
-
-  static LAMINA_INLINE std::size_t bytes(Dim left) {
-    return left >= kLanes<T> ? sizeof(Bytes) : static_cast<std::size_t>(left);
-  }
-  static LAMINA_INLINE Mask<T> load(const std::uint8_t* p, Dim left) {
-    Bytes v{};
-    std::memcpy(&v, p, bytes(left));
-    return __builtin_convertvector(v, Mask<T>);
-  }
-  static LAMINA_INLINE void store(std::uint8_t* p, Mask<T> numbers, Dim left) {
-    const Bytes v = __builtin_convertvector(numbers, Bytes);
-    std::memcpy(p, &v, bytes(left));
-  }
-};
 
 // The extent of a window: known sizes let its loops be unrolled.
 struct AnyWindow {
@@ -127,19 +111,6 @@ bool tiles(const PoolAxis& axis) {
   return next == axis.size;
 }
 
-template <class T>
-struct PooledGradient {
-  const T *dy, *relu_y;
-  const std::uint8_t* where;
-
-  template <class Strip>
-  LAMINA_INLINE Vec<T> load(const Strip& strip, Dim at, int v) const {
-    const Vec<T> d = strip.load(dy + at, v);
-    if (relu_y == nullptr) return d;
-    return strip.load(relu_y + at, v) > Vec<T>{} ? d : Vec<T>{};
-  }
-};
-
 // Pooled rows [begin, end) of an example, whose gradients start at index `at`, go to the map's
 // rows from `first` on; db += their sum.
 template <class T>
@@ -225,6 +196,50 @@ T* map_workspace(const ConvPoolShape& s, const Bands& bands) {
   return workspace<T>(kMapSlot, rows * s.conv.out[2] * s.conv.out_c);
 }
 
+// What a band adds to the gradients of weights and bias.
+template <class T>
+class WeightGradient {
+ public:
+  // dz: the maps to write, or null.
+  WeightGradient(const ConvPoolShape& s, const Bands& bands, const T* x,
+                 const PooledGradient<T>& pooled, T* dz)
+      : s_(s), bands_(bands), reader_(s.conv), x_(x), pooled_(pooled), dz_(dz) {
+    overlaps_ = s.pool.overlaps();
+    zeroes_ = overlaps_ || !tiles(s.pool.axes[1]) || !tiles(s.pool.axes[2]);
+    if (dz != nullptr && zeroes_) zero_maps(s, dz);
+  }
+
+  void add(const Band& band, T* dw, T* db) const {
+    const Dim line = s_.pooled() / s_.pool.axes[1].outputs();
+    const Dim at = band.example * s_.pooled() + band.begin * line;
+    const T* const image = x_ + band.example * s_.conv.in_plane() * s_.conv.in_c;
+    if constexpr (std::is_same_v<T, float>)
+      if (dz_ == nullptr && winners::suit(s_.conv, s_.pool))
+        return winners::weight_grad_rows(s_.conv, s_.pool, reader_, image, pooled_, at, band.begin,
+                                         band.end, dw, db);
+    T* const map = map_of(band);
+    spread_rows(s_, pooled_, at, band.begin, band.end, band.top, overlaps_, map, db);
+    direct::weight_grad_rows(s_.conv, reader_, image, map, band.top, band.bottom, dw, true);
+  }
+
+ private:
+  T* map_of(const Band& band) const {
+    const Dim line = s_.conv.out[2] * s_.conv.out_c;
+    if (dz_ != nullptr) return dz_ + band.example * s_.map() + band.top * line;
+    T* const map = map_workspace<T>(s_, bands_);
+    if (zeroes_) std::fill(map, map + (band.bottom - band.top) * line, T{0});
+    return map;
+  }
+
+  const ConvPoolShape& s_;
+  const Bands& bands_;
+  const direct::Reader<T> reader_;
+  const T* x_;
+  const PooledGradient<T> pooled_;
+  T* dz_;
+  bool overlaps_, zeroes_;
+};
+
 }  // namespace
 
 bool conv_pool_suits(const ConvPoolShape& s) {
@@ -270,31 +285,17 @@ template <class T>
 void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const std::uint8_t* where,
                         const T* relu_y, T* dw, T* db, T* dz, T* scratch) {
   const Dim weights = s.conv.weights(), filters = s.conv.out_c;
-  const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
   const Bands parts = bands(s);
   const Dim all = s.conv.batch * parts.count, size = part_size(s, parts, kMostSlices);
   const Dim slices = slice_count(s, parts);
-  const direct::Reader<T> reader(s.conv);
-  const PooledGradient<T> pooled{dy, relu_y, where};
-  const bool overlaps = s.pool.overlaps();
-  const bool zeroes = overlaps || !tiles(s.pool.axes[1]) || !tiles(s.pool.axes[2]);
-  if (dz != nullptr && zeroes) zero_maps(s, dz);
+  const WeightGradient<T> gradient(s, parts, x, {dy, relu_y, where}, dz);
   T* const biases = scratch + slices * weights;
   parallel_chunks(slices, [&](std::int64_t slice) {
-    T* const db_slice = biases + slice * filters;
-    T* const band_map = dz == nullptr ? map_workspace<T>(s, parts) : nullptr;
+    T *const dw_slice = scratch + slice * weights, *const db_slice = biases + slice * filters;
+    std::fill(dw_slice, dw_slice + weights, T{0});
     std::fill(db_slice, db_slice + filters, T{0});
-    for (Dim i = slice * size; i < std::min((slice + 1) * size, all); ++i) {
-      const Band band = band_at(s, parts, i);
-      const Dim place = band.top * s.conv.out[2] * filters;
-      const Dim cells = (band.bottom - band.top) * s.conv.out[2] * filters;
-      T* const map = dz == nullptr ? band_map : dz + band.example * s.map() + place;
-      if (dz == nullptr && zeroes) std::fill(map, map + cells, T{0});
-      spread_rows(s, pooled, band.example * s.pooled() + band.begin * line, band.begin, band.end,
-                  band.top, overlaps, map, db_slice);
-      direct::weight_grad_rows(s.conv, reader, x + band.example * image, map, band.top, band.bottom,
-                               scratch + slice * weights, i > slice * size);
-    }
+    for (Dim i = slice * size; i < std::min((slice + 1) * size, all); ++i)
+      gradient.add(band_at(s, parts, i), dw_slice, db_slice);
   });
   sum_slices(slices, weights, scratch, dw);
   if (db != nullptr) sum_slices(slices, filters, biases, db);

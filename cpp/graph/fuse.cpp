@@ -17,6 +17,7 @@ class Fuser {
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       rows_into_update(graph_.nodes[i]);
       bias_into_product(graph_.nodes[i]);
+      bias_into_transposed(graph_.nodes[i]);
       activation_into_producer(i);
     }
     rewrite_.finish();
@@ -65,6 +66,24 @@ class Fuser {
       node.in = {product->in[0], product->in[1], bias};
       node.op = &find_op("dense");
       node.attrs = {};
+      return;
+    }
+  }
+
+  // add(conv_input_grad(dy, w), b)  ->  conv_input_grad(dy, w, b): a transposed convolution
+  void bias_into_transposed(Node& node) {
+    if (node.op->name != "add") return;
+    for (std::size_t k = 0; k < 2; ++k) {
+      Node* spread = rewrite_.sole_maker(node.in[k], "conv_input_grad");
+      const ValueId bias = node.in[1 - k];
+      if (spread == nullptr || spread->in.size() != 2 ||
+          graph_.values[bias].spec.shape != Shape{graph_.values[node.in[k]].spec.shape.back()} ||
+          attr_str(spread->attrs, "activation", "linear") != "linear")
+        continue;
+      rewrite_.drop_maker(node.in[k]);
+      node.in = {spread->in[0], spread->in[1], bias};
+      node.op = spread->op;
+      node.attrs = spread->attrs;
       return;
     }
   }

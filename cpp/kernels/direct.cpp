@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "kernels/epilogue.h"
 #include "kernels/gemm_tile.h"
 #include "kernels/patches.h"
 #include "kernels/slices.h"
@@ -310,13 +311,7 @@ void output_rows(const ConvShape& s, const Reader<T>& reader, const T* image, co
         kPixelTiles<T>.run(job, count, columns, lanes);
       });
     }
-  const Dim n = (end - begin) * s.out[2] * s.out_c;
-  if (e.activation == Activation::sigmoid)
-    apply<T>(
-        y, n, [](Vec<T> v) { return sigmoid(v); }, y);
-  if (e.activation == Activation::tanh)
-    apply<T>(
-        y, n, [](Vec<T> v) { return tanh(v); }, y);
+  if (!job.relu) activate(e.activation, y, (end - begin) * s.out[2] * s.out_c);
 }
 
 template <class T>

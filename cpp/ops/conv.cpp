@@ -3,6 +3,8 @@
 // each (depthwise convolution) are groups = channels.
 #include "ops/conv.h"
 
+#include "kernels/conv_disjoint.h"
+#include "kernels/epilogue.h"
 #include "kernels/winograd.h"
 #include "ops/window.h"
 
@@ -30,6 +32,14 @@ void require_conv_operands(const InferArgs& a, const char* first, const char* se
                 " must have a batch axis, one to three spatial axes and channels, got shape " +
                 to_string(a[0].shape));
   require_rank(a[1], rank, second);
+}
+
+// `whole` has `size` of what each number of the bias is added to.
+void require_bias(const Spec& bias, const char* whole, Dim size, const char* each) {
+  require_rank(bias, 1, "bias");
+  if (dim_merge(bias.shape[0], size) == -2)
+    shape_error("the bias has size " + std::to_string(bias.shape[0]) + ", " + whole + " " +
+                std::to_string(size) + " " + each);
 }
 
 }  // namespace
@@ -84,13 +94,7 @@ Shape attr_shape(const Attrs& attrs, std::string_view name, std::size_t rank) {
 Spec conv_spec(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);
   require_conv_operands(a, "x", "kernel");
-  const Dim filters = a[1].shape.back();
-  if (a.in.size() == 3) {
-    require_rank(a[2], 1, "bias");
-    if (dim_merge(a[2].shape[0], filters) == -2)
-      shape_error("the bias has size " + std::to_string(a[2].shape[0]) + ", the kernel " +
-                  std::to_string(filters) + " filters");
-  }
+  if (a.in.size() == 3) require_bias(a[2], "the kernel", a[1].shape.back(), "filters");
   conv_activation(a.attrs);
   return {a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)};
 }
@@ -166,57 +170,74 @@ ValueId weight_grad(Builder& b, const Attrs& attrs, ValueId x, ValueId dy, const
   return b.emit("conv_weight_grad", {x, dy}, geometry(attrs, "kernel_shape", shape));
 }
 
-Grads vjp_conv(Builder& b, const VjpArgs& v) {
+// The gradient that arrives, taken back through the activation; and that of a bias from it.
+ValueId before_activation(Builder& b, const VjpArgs& v) {
   const std::string activation = attr_str(v.attrs, "activation", "linear");
-  ValueId dz = v.d_out[0];
-  if (activation != "linear") dz = b.emit(activation + "_grad", {v.out[0], dz});
+  return activation == "linear" ? v.d_out[0] : b.emit(activation + "_grad", {v.out[0], v.d_out[0]});
+}
+ValueId bias_grad(Builder& b, ValueId d) {
+  const Shape shape = b.shape(d);
+  const Dim pixels = dim_product(std::span(shape).first(shape.size() - 1));
+  return b.sum_to(b.reshape(d, {pixels, shape.back()}), {shape.back()});
+}
+
+Grads vjp_conv(Builder& b, const VjpArgs& v) {
+  const ValueId dz = before_activation(b, v);
   Grads grads(v.in.size(), kNoValue);
   if (v.wanted[0]) grads[0] = input_grad(b, v.attrs, dz, v.in[1], b.shape(v.in[0]));
   if (v.wanted[1]) grads[1] = weight_grad(b, v.attrs, v.in[0], dz, b.shape(v.in[1]));
-  if (v.in.size() == 3 && v.wanted[2]) {
-    const Shape shape = b.shape(dz);
-    const Dim pixels = dim_product(std::span(shape).first(shape.size() - 1));
-    grads[2] = b.sum_to(b.reshape(dz, {pixels, shape.back()}), {shape.back()});
-  }
+  if (v.in.size() == 3 && v.wanted[2]) grads[2] = bias_grad(b, dz);
   return grads;
 }
 
-// ---- conv_input_grad(dy, w; input_shape, ...): dx
+// ---- conv_input_grad(dy, w, optional bias; input_shape, ..., activation): dx, or the transposed
+// convolution
 
 std::vector<Spec> infer_input_grad(const InferArgs& a) {
-  require_count(a, 2);
+  if (a.in.size() != 3) require_count(a, 2);
   require_conv_operands(a, "dy", "kernel");
   const Shape x = attr_shape(a.attrs, "input_shape", a[0].shape.size());
   require_output(a[0].shape, conv_output(x, a[1].shape, a.attrs));
+  if (a.in.size() == 3) require_bias(a[2], "the result", x.back(), "channels");
+  conv_activation(a.attrs);
   return {{a[0].dtype, x}};
 }
 
 Bound bind_input_grad(const BindArgs& a) {
   const ConvShape s = conv_shape(a.out[0].shape, a.in[1].shape, a.attrs);
+  const Activation activation = conv_activation(a.attrs);
+  const bool has_bias = a.in.size() == 3, is_disjoint = disjoint::suits(s);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
   if (const ConvShape t = transposed(s); winograd_allowed(a) && winograd::pays(t)) {
     bound.scratch_bytes = bytes_of(winograd::conv_scratch(t), DType::f32);
     bound.run = [=](const Run& r) {
       winograd::conv(t, r.in<float>(0), r.in<float>(1), winograd::Weights::turned, r.out<float>(0),
-                     {}, scratch_of(r));
+                     {has_bias ? r.in<float>(2) : nullptr, activation}, scratch_of(r));
     };
     return bound;
   }
-  bound.scratch_bytes = bytes_of(conv_input_grad_scratch(s), a.in[0].dtype);
+  bound.scratch_bytes =
+      bytes_of(is_disjoint ? disjoint::scratch(s) : conv_input_grad_scratch(s), a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
-      conv_input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), reinterpret_cast<T*>(r.scratch));
+      const Epilogue<T> e{.bias = has_bias ? r.in<T>(2) : nullptr, .activation = activation};
+      T* const own = reinterpret_cast<T*>(r.scratch);
+      if (is_disjoint) return disjoint::input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), e, own);
+      conv_input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), own);
+      finish(s.batch * s.in_plane(), s.in_c, r.out<T>(0), e);
     };
   });
   return bound;
 }
 
 Grads vjp_input_grad(Builder& b, const VjpArgs& v) {
-  Grads grads(2, kNoValue);
-  if (v.wanted[0]) grads[0] = b.emit("conv", {v.d_out[0], v.in[1]}, geometry(v.attrs));
-  if (v.wanted[1]) grads[1] = weight_grad(b, v.attrs, v.d_out[0], v.in[0], b.shape(v.in[1]));
+  const ValueId d = before_activation(b, v);
+  Grads grads(v.in.size(), kNoValue);
+  if (v.wanted[0]) grads[0] = b.emit("conv", {d, v.in[1]}, geometry(v.attrs));
+  if (v.wanted[1]) grads[1] = weight_grad(b, v.attrs, d, v.in[0], b.shape(v.in[1]));
+  if (v.in.size() == 3 && v.wanted[2]) grads[2] = bias_grad(b, d);
   return grads;
 }
 
@@ -261,6 +282,7 @@ Grads vjp_weight_grad(Builder& b, const VjpArgs& v) {
 const Register ops{
     {.name = "conv", .traits = kEpilogue, .infer = infer_conv, .bind = bind_conv, .vjp = vjp_conv},
     {.name = "conv_input_grad",
+     .traits = kEpilogue,
      .infer = infer_input_grad,
      .bind = bind_input_grad,
      .vjp = vjp_input_grad},

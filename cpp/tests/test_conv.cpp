@@ -85,6 +85,7 @@ const Geometry kGeometries[] = {
     {.x = {3, 6, 5, 17}, .w = {2, 3, 17, 33}, .strides = {1, 2}},
     {.x = {1, 10, 11, 4}, .w = {3, 3, 4, 6}, .dilations = {2, 3}},
     {.x = {1, 10, 11, 4}, .w = {3, 3, 4, 6}, .dilations = {2, 3}, .padding = "same"},
+    {.x = {2, 8, 9, 20}, .w = {2, 3, 20, 18}, .strides = {2, 3}},  // windows side by side
     {.x = {2, 5, 6, 20}, .w = {1, 1, 20, 7}},
     {.x = {2, 5, 6, 20}, .w = {1, 1, 20, 7}, .strides = {3, 2}, .padding = "same"},
     {.x = {2, 6, 6, 8}, .w = {3, 3, 4, 6}, .padding = "same", .groups = 2},
@@ -168,6 +169,26 @@ TEST(Conv, BiasAndActivationHaveTheBitsOfTheirOps) {
   }
 }
 
+TEST(Conv, ATransposedConvolutionTakesBiasAndActivation) {
+  struct {
+    Shape dy, w, x, strides;
+  } const shapes[] = {{{3, 5, 6, 8}, {2, 2, 20, 8}, {3, 10, 12, 20}, {2, 2}},  // side by side
+                      {{3, 5, 6, 8}, {3, 3, 20, 8}, {3, 10, 12, 20}, {2, 2}},  // overlapping
+                      {{3, 5, 6, 8}, {3, 3, 2, 8}, {3, 10, 12, 2}, {2, 2}},    // few channels
+                      {{3, 5, 6, 8}, {3, 3, 20, 8}, {3, 5, 6, 20}, {1, 1}}};
+  for (const auto& s : shapes) {
+    const Tensor dy = f32(uniform(s.dy)), w = f32(uniform(s.w, -1, 1, 2)),
+                 bias = f32(uniform({s.x[3]}, -1, 1, 3));
+    Attrs attrs{{"input_shape", s.x}, {"strides", s.strides}, {"padding", std::string("same")}};
+    const Tensor z = run_one("add", {run_one("conv_input_grad", {dy, w}, attrs), bias});
+    for (const std::string name : {"relu", "sigmoid", "tanh"}) {
+      attrs["activation"] = name;
+      EXPECT_TRUE(same_bits(run_one("conv_input_grad", {dy, w, bias}, attrs), run_one(name, {z})));
+      expect_same_for_all_threads("conv_input_grad", {dy, w, bias}, attrs);
+    }
+  }
+}
+
 // Cells after the last may be left out: pads of (low, high) equal zeros and slices around.
 TEST(Conv, GivenPaddingAddsAndLeavesOutCells) {
   const Tensor x = uniform({2, 6, 7, 3}), w = uniform({3, 2, 3, 4}, -1, 1, 2);
@@ -231,6 +252,9 @@ TEST(Conv, ShapeRules) {
       refusal("conv", {{1, 9, 9, 3}, w, {7}}).find("the bias has size 7, the kernel 8 filters"),
       std::string::npos);
   EXPECT_NE(refusal("conv", {{9, 9, 3}, w}), "no error");
+  EXPECT_NE(refusal("conv_input_grad", {{1, 5, 5, 8}, w, {7}}, {{"input_shape", Shape{1, 9, 9, 3}}})
+                .find("the bias has size 7, the result 3 channels"),
+            std::string::npos);
 }
 
 }  // namespace

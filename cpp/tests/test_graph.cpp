@@ -166,6 +166,21 @@ TEST(Fuse, PutsBiasAndActivationIntoTheProduct) {
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data<float>()[i], c.data<float>()[i]);
 }
 
+TEST(Fuse, PutsBiasAndActivationIntoTheTransposedConvolution) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {2, 3, 4}}), w = b.input({DType::f32, {2, 5, 4}}),
+                bias = b.input({DType::f32, {5}});
+  const ValueId z =
+      b.emit("conv_input_grad", {x, w}, {{"input_shape", Shape{2, 6, 5}}, {"strides", Shape{2}}});
+  b.output(b.emit("relu", {b.add(z, bias)}));
+  simplify(g);
+  fuse(g);
+  verify(g);
+  ASSERT_EQ(g.nodes.size(), 1u) << to_text(g);
+  EXPECT_EQ(op_name(g.nodes[0]), "conv_input_grad");
+}
+
 TEST(Fuse, LeavesAValueThatOthersRead) {
   Graph g;
   Builder b(g);

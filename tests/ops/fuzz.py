@@ -24,6 +24,7 @@ STATE = ("int64", (2,))
 WINDOW = {"strides": [1, 2], "padding": "same"}
 POOL = {"pool_size": [2, 3], "strides": [1, 2], "padding": "same"}
 CONV_POOL = {f"pool_{name}": value for name, value in POOL.items()}
+SIDE_BY_SIDE = {"strides": [2, 3], "activation": "tanh", "input_shape": [2, 6, 15, 7]}
 SLICE = {"begin": [1, 0], "end": [5, 7], "strides": [2, 3]}
 SEQUENCE = {"return_sequences": True, "has_mask": True}
 ADAM = {"beta_1": 0.9, "beta_2": 0.99}
@@ -99,6 +100,7 @@ TEMPLATES: dict[str, list[Call]] = {
     "conv_input_grad": [
         (floats((2, 6, 4, 4), (2, 3, 3, 4)), {**WINDOW, "input_shape": [2, 6, 7, 3]}),
         (floats((2, 5, 5, 8), (2, 3, 1, 8)), {"groups": 8, "input_shape": [2, 6, 7, 8]}),
+        (floats((2, 3, 5, 4), (2, 3, 7, 4), (7,)), SIDE_BY_SIDE),
     ],
     "conv_max_pool": [
         (floats((2, 6, 7, 3), (3, 3, 3, 4), (4,)), {"activation": "relu", **CONV_POOL}),

@@ -9,28 +9,43 @@ from bench.report import OURS
 
 
 def draw(summaries: dict[str, Any], peers: list[str], path: Path) -> None:
-    """Write one panel per table: groups of bars, a logarithmic axis, a line at equal speed."""
+    """Write one panel per table: a group of bars per workload, from the line of equal speed.
+
+    Raises:
+        ValueError: when there is nobody to compare with.
+    """
+    others = [peer for peer in peers if peer != OURS]
+    if not others or OURS not in peers:
+        raise ValueError(f"--chart: shows peers against {OURS}; measured were {peers}")
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     panels = {title: rows for title, rows in summaries.items() if not title.startswith("import")}
-    others = [peer for peer in peers if peer != OURS]
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(12, 3.4 * len(panels)), squeeze=False, layout="constrained"
+        len(panels), 1, figsize=(12, 3.2 * len(panels)), squeeze=False, layout="constrained"
     )
-    width = 0.8 / max(1, len(others))
     for axis, (title, rows) in zip(axes[:, 0], panels.items(), strict=True):
-        for number, peer in enumerate(others):
-            ratios = [cells.get(peer, {}).get("ratio", float("nan")) for cells in rows.values()]
-            places = [i + (number + 0.5) * width - 0.4 for i in range(len(rows))]
-            axis.bar(places, ratios, width, label=peer)
-        axis.axhline(1.0, color="black", linewidth=1)
-        axis.set_yscale("log")
-        axis.set_xticks(range(len(rows)), list(rows), rotation=20)
-        axis.set_ylabel(f"time / time of {OURS}")
+        _draw_panel(axis, rows, others)
         axis.set_title(title)
-    axes[0, 0].legend(ncols=len(others), fontsize="small")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(others))
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _draw_panel(axis: Any, rows: dict[str, Any], others: list[str]) -> None:
+    width = 0.8 / len(others)
+    for number, peer in enumerate(others):
+        ratios = [cells.get(peer, {}).get("ratio", float("nan")) for cells in rows.values()]
+        places = [i + (number + 0.5) * width - 0.4 for i in range(len(rows))]
+        axis.bar(places, [ratio - 1 for ratio in ratios], width, bottom=1, label=peer, zorder=2)
+    axis.axhline(1.0, color="black", linewidth=1, zorder=3)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}x")
+    axis.grid(axis="y", color="0.85", zorder=0)
+    axis.set_axisbelow(True)
+    axis.margins(x=0.01)
+    axis.set_xticks(range(len(rows)), list(rows), rotation=20)
+    axis.set_ylabel(f"time / time of {OURS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from lamina import _build, _engine
@@ -18,14 +19,12 @@ from lamina import (  # noqa: E402  (the engine must be loaded first)
     dtype_policies,
     initializers,
     layers,
-    legacy,
     losses,
     metrics,
     mixed_precision,
     models,
     ops,
     optimizers,
-    preprocessing,
     quantizers,
     random,
     regularizers,
@@ -55,9 +54,23 @@ from lamina.tracing import gradients  # noqa: E402
 from lamina.variable import Variable  # noqa: E402
 
 if TYPE_CHECKING:
+    from lamina import legacy, preprocessing
     from lamina.profiling import Profile
 
+# What older programs use is imported when it is asked for.
+_LATER = ("legacy", "preprocessing")
+
 __version__ = _build.VERSION
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+    return importlib.import_module(f"lamina.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def version() -> str:

@@ -7,7 +7,6 @@ through `check_argument`, which returns the normalised value or raises a `ValueE
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import os
@@ -312,6 +311,8 @@ def did_you_mean(value: Any, choices: Iterable[str]) -> str:
     """Return " Did you mean 'same'?" when `value` is close to a choice, else nothing."""
     if not isinstance(value, str):
         return ""
+    import difflib  # only errors need it
+
     close = difflib.get_close_matches(value.lower(), list(choices), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -343,6 +342,8 @@ class Model(Trainer, Layer):
 
     def to_json(self, **kwargs: Any) -> str:
         """Return the model's config as JSON; `model_from_json` makes an untrained model of it."""
+        import json
+
         return json.dumps(serialization.serialize_keras_object(self), **kwargs)
 
     # Pickles and copies
@@ -389,6 +390,8 @@ def _is_symbolic(loss: Any) -> bool:
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
     """Make an untrained model from `Model.to_json()`."""
+    import json
+
     config = json.loads(json_string)
     return serialization.deserialize_keras_object(config, custom_objects=custom_objects)
 

@@ -8,7 +8,6 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,18 @@ _ALIGNMENT = 64  # bytes: the parts of a packed buffer begin at multiples
 _packers: weakref.WeakValueDictionary[int, OptimizerState] = weakref.WeakValueDictionary()
 
 
-@dataclass
 class _Group:
-    """Weights that lie in one flat buffer and are updated in one sweep."""
+    """Weights that lie in one flat buffer and are updated in one sweep.
 
-    flat: Variable
-    members: list[int]  # positions among the optimizer's variables
-    decays: bool
-    slots: dict[int, Variable]  # the flat buffer of each list of slots, by the list's id
+    Args:
+        members: positions among the optimizer's variables.
+        slots: the flat buffer of each list of slots, by the list's id.
+    """
+
+    def __init__(
+        self, flat: Variable, members: list[int], decays: bool, slots: dict[int, Variable]
+    ) -> None:
+        self.flat, self.members, self.decays, self.slots = flat, members, decays, slots
 
 
 def _part(flat: Variable, start: int, weight: Variable) -> Tensor:

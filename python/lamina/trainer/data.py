@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -92,19 +91,16 @@ def row_count(who: str, **arguments: Any) -> int:
     return every[0]
 
 
-@dataclass
 class ArraySource:
     """Data in memory: rows that the engine gathers by index."""
 
-    x: Any
-    y: Any
-    sample_weight: Any
-    batch_size: int
-    shuffle: bool | str = False  # "batch": whole batches change places
-    rows: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rows = row_count("data", x=self.x, y=self.y, sample_weight=self.sample_weight)
+    def __init__(
+        self, x: Any, y: Any, sample_weight: Any, batch_size: int, shuffle: bool | str = False
+    ) -> None:
+        self.x, self.y, self.sample_weight = x, y, sample_weight
+        self.batch_size = batch_size
+        self.shuffle = shuffle  # "batch": whole batches change places
+        self.rows = row_count("data", x=x, y=y, sample_weight=sample_weight)
 
     @property
     def steps(self) -> int:
@@ -144,17 +140,18 @@ class ArraySource:
             yield _take((self.x, self.y, self.sample_weight), rows)
 
 
-@dataclass
 class StreamSource:
     """Data that Python makes batch by batch: a generator, a sequence of batches, an iterable."""
 
-    batches: Any
-    steps: int | None = None
-    class_weight: dict[int, float] | None = None
-    _iterator: Iterator[Any] | None = None
-    _has_peeked: bool = False  # the iterator stands before its first batch
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        batches: Any,
+        steps: int | None = None,
+        class_weight: dict[int, float] | None = None,
+    ) -> None:
+        self.batches, self.steps, self.class_weight = batches, steps, class_weight
+        self._iterator: Iterator[Any] | None = None
+        self._has_peeked = False  # the iterator stands before its first batch
         if self.steps is None and hasattr(self.batches, "num_batches"):
             self.steps = self.batches.num_batches
         if self.steps is None and hasattr(self.batches, "__len__"):

@@ -1,7 +1,8 @@
-"""Models of a thousand layers: nothing about a model may recurse, or grow faster than the depth."""
+"""Models of a thousand layers: nothing about a model may recurse. One of 10^8 parameters."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 import lamina
 from lamina import layers
+from tests.processes import run_python
 
 DEPTH = 1000
 X = np.random.RandomState(0).normal(size=(8, 16)).astype("float32")
@@ -75,3 +77,29 @@ def test_is_copied_and_kept(make: Callable[[], Any], tmp_path: Path) -> None:
         copies.append(lamina.models.load_model(tmp_path / "deep.keras"))
     for copy in copies:
         np.testing.assert_array_equal(copy.predict(X, verbose=0), expected)
+
+
+def available_bytes() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's memory counters")
+@pytest.mark.skipif(available_bytes() < 4 << 30, reason="needs 4 GB of free memory")
+def test_a_hundred_million_parameters_train() -> None:
+    """In the memory of the weights, their gradients and Adam's two slots, and little more."""
+    sizes = run_python("""
+import resource
+import numpy as np
+import lamina
+from lamina import layers
+hidden = [layers.Dense(10_000, activation="relu"), layers.Dense(5_000, activation="relu")]
+model = lamina.Sequential([lamina.Input((5_000,)), *hidden, layers.Dense(1)])
+model.compile("adam", "mse")
+x = np.random.RandomState(0).normal(size=(16, 5_000)).astype("float32")
+losses = model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0).history["loss"]
+assert np.isfinite(losses).all()
+print(model.count_params(), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+""")
+    parameters, peak = map(int, sizes.split())
+    assert parameters > 10**8
+    assert peak < 4.4 * 4 * parameters

@@ -6,6 +6,10 @@
 #include <cmath>
 #include <cstdint>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "kernels/vec.h"
 
 namespace lamina::optimizer {
@@ -76,9 +80,33 @@ struct RmsProp {
   }
 };
 
+#if defined(__SSE2__)
+constexpr bool kCanStream = true;
+// Past the caches; `p` lies at a multiple of the vector's size.
+template <class T>
+LAMINA_INLINE void stream(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+#elif defined(__AVX__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
+#else
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
+#endif
+}
+LAMINA_INLINE void finish_streams() { _mm_sfence(); }
+#else
+constexpr bool kCanStream = false;
+template <class T>
+LAMINA_INLINE void stream(T* p, Vec<T> v) {
+  store<T>(p, v);
+}
+LAMINA_INLINE void finish_streams() {}
+#endif
+
 // Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
-// may be the same; `gradient` points to the one of element `begin`.
-template <class T, class Rule>
+// may be the same; `gradient` points to the one of element `begin`. Streams the parameters if told
+// to; the bits are the same.
+template <class T, bool kStream = false, class Rule>
 void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradient,
            std::int64_t begin, std::int64_t end) {
   constexpr std::size_t kStates = Rule::kStates;
@@ -91,8 +119,13 @@ void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradien
   for (; i + kLanes<T> <= end; i += kLanes<T>) {
     for (std::size_t k = 0; k < kStates; ++k) s[k] = load<T>(from[k] + i);
     rule(s, load<T>(gradient + (i - begin)));
-    for (std::size_t k = 0; k < kStates; ++k) store<T>(to[k] + i, s[k]);
+    if constexpr (kStream)
+      stream<T>(to[0] + i, s[0]);
+    else
+      store<T>(to[0] + i, s[0]);
+    for (std::size_t k = 1; k < kStates; ++k) store<T>(to[k] + i, s[k]);
   }
+  if constexpr (kStream) finish_streams();
   const int left = static_cast<int>(end - i);
   if (left == 0) return;
   for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, left);

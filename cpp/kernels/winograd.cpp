@@ -14,7 +14,10 @@ constexpr int kSlot = 2;  // workspace slot of a block's matrices
 constexpr Dim kPanel = tile::kPanel<float>;
 constexpr Dim kBlockBytes = 640 * 1024;  // of L2, for a block's inputs and products
 constexpr Dim kGroupBytes = 4 << 20;     // for the weights that are transformed together
+constexpr int kPanelSlot = 3;            // and of a panel's weights when it is computed by itself
 constexpr Dim kMostTiles = 6 * kTileRows;
+constexpr Dim kLeastTiles = std::min(kTileRows, 7);  // of a block; enough rows for the product
+constexpr Dim kFewTiles = 2 * kTileRows;
 constexpr Dim kDepth = 16;  // inputs whose weights are transformed at a time
 
 // Outputs go by panels of the product. All blocks of tiles pass over a group of panels before the
@@ -29,11 +32,14 @@ Dim group_size(const ConvShape& s) {
   return std::clamp<Dim>(kGroupBytes / bytes, 1, panels(s));
 }
 
+// A few tiles are not worth splitting: every panel is computed by itself, with its weights.
+bool has_few_tiles(const ConvShape& s) { return Grid(s).tiles() <= kFewTiles; }
+
 // Tiles of a block: whole tiles of the product, and at least a few blocks for several threads.
 Dim block_tiles(const ConvShape& s, Dim tiles) {
   const Dim bytes = kProducts * Dim{sizeof(float)} * (round_up(s.in_c, kLane) + kPanel);
   const Dim most = std::min<Dim>(kBlockBytes / bytes / kTileRows * kTileRows, kMostTiles);
-  return std::clamp<Dim>(round_up((tiles + 15) / 16, kTileRows), kTileRows,
+  return std::clamp<Dim>(round_up((tiles + 15) / 16, kLeastTiles), kLeastTiles,
                          std::max<Dim>(kTileRows, most));
 }
 
@@ -87,7 +93,7 @@ void transform_weights(const ConvShape& s, const float* w, Weights kind, Panels 
 // ---- One block of tiles
 
 void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels group, const float* x,
-           const float* weights, const Epilogue<float>& e, float* y) {
+           float* weights, const Epilogue<float>& e, float* y) {
   const Dim tiles = end - begin;
   const Dim inputs_size = Matrices::size(tiles, s.in_c);
   float* const memory =
@@ -100,12 +106,36 @@ void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels grou
   for (Dim panel = group.begin; panel < group.end; ++panel) {
     const Dim out = panel * kPanel, last = std::min(out + kPanel, s.out_c);
     const Dim skipped = (panel - group.begin) * Matrices::size(s.in_c, kPanel);
-    const Matrices w(const_cast<float*>(weights) + skipped, s.in_c, kPanel);
+    const Matrices w(weights + skipped, s.in_c, kPanel);
     for (int p = 0; p < kProducts; ++p)
       gemm_packed_serial<float>(tiles, round_up(last - out, kLane), s.in_c, inputs.at(p, 0),
                                 inputs.row, w.at(p, 0), products.at(p, 0), products.row, {});
     grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
       transform_outputs(s, products, first, run, out, last, e, y);
+    });
+  }
+}
+
+void conv_by_panels(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
+                    const Epilogue<float>& e) {
+  const Grid grid(s);
+  parallel_chunks(panels(s), [&](std::int64_t panel) {
+    const Panels alone{panel, panel + 1};
+    float* const weights = workspace<float>(kPanelSlot, Matrices::size(s.in_c, kPanel));
+    transform_weights(s, w, kind, alone, weights);
+    block(s, grid, 0, grid.tiles(), alone, x, weights, e, y);
+  });
+}
+
+void conv_by_blocks(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
+                    const Epilogue<float>& e, float* scratch) {
+  const Grid grid(s);
+  const Dim tiles = grid.tiles(), step = group_size(s);
+  for (Dim begin = 0; begin < panels(s); begin += step) {
+    const Panels group{begin, std::min(begin + step, panels(s))};
+    transform_weights(s, w, kind, group, scratch);
+    parallel_for(tiles, block_tiles(s, tiles), [&](Dim first, Dim last) {
+      block(s, grid, first, last, group, x, scratch, e, y);
     });
   }
 }
@@ -133,19 +163,16 @@ bool pays(const ConvShape& s) {
          3 * kProducts * Grid(s).tiles_of_image() <= 2 * 9 * s.out[1] * s.out[2];
 }
 
-Dim conv_scratch(const ConvShape& s) { return group_size(s) * Matrices::size(s.in_c, kPanel); }
+Dim conv_scratch(const ConvShape& s) {
+  return has_few_tiles(s) ? 0 : group_size(s) * Matrices::size(s.in_c, kPanel);
+}
 
 void conv(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
           const Epilogue<float>& e, float* scratch) {
-  const Grid grid(s);
-  const Dim tiles = grid.tiles(), step = group_size(s);
-  for (Dim begin = 0; begin < panels(s); begin += step) {
-    const Panels group{begin, std::min(begin + step, panels(s))};
-    transform_weights(s, w, kind, group, scratch);
-    parallel_for(tiles, block_tiles(s, tiles), [&](Dim first, Dim last) {
-      block(s, grid, first, last, group, x, scratch, e, y);
-    });
-  }
+  if (has_few_tiles(s))
+    conv_by_panels(s, x, w, kind, y, e);
+  else
+    conv_by_blocks(s, x, w, kind, y, e, scratch);
   activate(s, e.activation, y);
 }
 

@@ -12,14 +12,15 @@ namespace {
 
 constexpr std::size_t kNoPosition = ~std::size_t{0};
 
-// The ops that can read words: where x stands among the inputs and, for a grad op, its gradient
-// among the outputs.
+// The ops that can read words: where x and the kernel stand among the inputs and, for a grad op,
+// the gradient of x among the outputs.
 struct Reader {
   std::string_view op;
-  std::size_t x, dx = kNoPosition;
+  std::size_t x, kernel, dx = kNoPosition;
 };
-constexpr Reader kReaders[] = {{"lstm", 0},         {"gru", 0},         {"simple_rnn", 0},
-                               {"lstm_grad", 2, 3}, {"gru_grad", 2, 2}, {"simple_rnn_grad", 2, 2}};
+constexpr Reader kReaders[] = {{"lstm", 0, 1},        {"gru", 0, 1},
+                               {"simple_rnn", 0, 1},  {"lstm_grad", 2, 3, 3},
+                               {"gru_grad", 2, 3, 2}, {"simple_rnn_grad", 2, 3, 2}};
 
 const Reader* find_reader(const Node& node) {
   const auto* const found = std::find_if(std::begin(kReaders), std::end(kReaders),
@@ -38,8 +39,9 @@ class EmbeddingFuser {
   }
 
  private:
-  // What is made of the distinct rows is kept at once, so they must not be too many.
-  static constexpr Dim kMostWords = 65536;
+  // The products of all distinct rows are kept at once, where those of the places in a text come
+  // and go: they must not take much memory.
+  static constexpr Dim kMostElements = Dim{16} << 20;
 
   void fuse_readers(std::size_t index) {
     const Node embedding = graph_.nodes[index];
@@ -48,12 +50,13 @@ class EmbeddingFuser {
     const Dim rows = graph_.values[table].spec.shape[0];
     if (places.size() != 2 || rows == 0) return;
     const Dim words = std::min(dim_mul(places[0], places[1]), rows);
-    if (words > kMostWords) return;
     for (Node& node : graph_.nodes) {
       const Reader* reader = find_reader(node);
       if (reader == nullptr || node.in[reader->x] != x ||
           std::count(node.in.begin(), node.in.end(), x) != 1)
         continue;
+      const Shape& kernel = graph_.values[node.in[reader->kernel]].spec.shape;
+      if (dim_mul(words, kernel[1]) > kMostElements) continue;
       if (reader->dx != kNoPosition && !give_rows(node, node.out[reader->dx], ids, words)) continue;
       node.in[reader->x] = table;
       node.in.push_back(ids);

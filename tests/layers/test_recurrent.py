@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,39 @@ def test_bad_arguments(kind: str, kwargs: dict[str, object], word: str) -> None:
 def test_input_of_wrong_rank_names_the_layer() -> None:
     with pytest.raises(ValueError, match="memory"):
         lamina.layers.LSTM(3, name="memory")(sequences(4, 5))
+
+
+def words_model(build: Callable[[], lamina.layers.Layer], mask_zero: bool) -> lamina.Model:
+    lamina.utils.set_random_seed(4)
+    embedding = lamina.layers.Embedding(13, 5, mask_zero=mask_zero)
+    model = lamina.Sequential([lamina.Input((6,), dtype="int32"), embedding, build()])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("mask_zero", [False, True])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: lamina.layers.LSTM(4),
+        lambda: lamina.layers.GRU(4, go_backwards=True),
+        lambda: lamina.layers.GRU(4, reset_after=False, recurrent_dropout=0.3),
+        lambda: lamina.layers.SimpleRNN(4),
+        lambda: lamina.layers.Bidirectional(lamina.layers.LSTM(2)),
+        lambda: lamina.layers.LSTM(4, unroll=True),
+    ],
+    ids=["lstm", "gru", "reset_before", "simple", "bidirectional", "unrolled"],
+)
+def test_reading_an_embedding_learns_like_reading_its_rows(
+    build: Callable[[], lamina.layers.Layer], mask_zero: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = np.random.default_rng(2)
+    ids, y = g.integers(0, 11, (20, 6)), g.normal(size=(20, 4))  # two rows are never read
+    results = []
+    for plan in ("", "plain"):  # the plain one lays the rows out
+        monkeypatch.setenv("LAMINA_PLAN", plan)
+        model = words_model(build, mask_zero)
+        model.fit(ids, y, batch_size=8, epochs=3, verbose=0)
+        results.append([model.predict(ids, verbose=0), *model.get_weights()])
+    for joined, apart in zip(*results, strict=True):
+        np.testing.assert_allclose(joined, apart, rtol=2e-4, atol=2e-5)

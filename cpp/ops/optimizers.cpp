@@ -130,7 +130,12 @@ void sweep_table(const Rule& rule, const Run& r, const Table& t, const Chains& c
         optimizer::sweep<T>(rule, r.ins, r.outs, zero, at, at + t.width);
         continue;
       }
-      std::copy_n(d_rows + chains.head[row] * t.width, t.width, gradient);
+      const T* first = d_rows + chains.head[row] * t.width;
+      if (chains.next[chains.head[row]] < 0) {
+        optimizer::sweep<T>(rule, r.ins, r.outs, first, at, at + t.width);
+        continue;
+      }
+      std::copy_n(first, t.width, gradient);
       for (std::int32_t i = chains.next[chains.head[row]]; i >= 0; i = chains.next[i])
         for (Dim k = 0; k < t.width; ++k) gradient[k] += d_rows[i * t.width + k];
       optimizer::sweep<T>(rule, r.ins, r.outs, gradient, at, at + t.width);

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import busy, comparison, first_step, report, scaling, threads
+from bench import busy, comparison, first_step, limits, memory, report, scaling, threads
 from bench.peers import MODULES
 from bench.workloads import ALL, WORKLOADS
 
@@ -23,6 +23,8 @@ MODES: dict[str, ModuleType] = {
     "threads": threads,
     "scaling": scaling,
     "first-step": first_step,
+    "limits": limits,
+    "memory": memory,
 }
 
 

@@ -115,6 +115,7 @@ class Team {
 
   // At most `helpers` threads besides the holder take part from now on.
   void use(int helpers);
+  int players() const { return players_; }
   void run(std::int64_t chunks, const ChunkFn& body);
 
   // In a forked child: there are no team threads, and no job is under way.
@@ -337,6 +338,8 @@ void with_team(ChunkFn body) {
   team.use(threads - 1);
   body(0);
 }
+
+int threads_at_hand() { return holds_team && !in_job ? team.players() : 1; }
 
 int team_size() {
   int threads = omp_get_max_threads();

@@ -27,6 +27,10 @@ class ChunkFn {
 // runs which chunk: partition by a fixed rule, never by the number of threads.
 void parallel_chunks(std::int64_t chunks, ChunkFn body);
 
+// Threads that a job started here would have: 1 without a team and inside a chunk. For the size of
+// chunks, where results do not depend on it.
+int threads_at_hand();
+
 // Splits [0, n) into chunks of `grain` (the last one shorter): body(begin, end). One chunk: inline.
 template <class F>
 void parallel_for(std::int64_t n, std::int64_t grain, const F& body) {

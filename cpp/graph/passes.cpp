@@ -178,8 +178,25 @@ class Simplifier {
       if (spread != nullptr && spread->op->name == "broadcast_to" &&
           same_spec(node.in[1 - i]) != kNoValue)
         node.in[i] = spread->in[0];
+      // A constant of equal elements is as good as one of them: elementwise neighbours can join.
+      const Value& v = graph_.values[node.in[i]];
+      if (v.kind == Value::Kind::constant && v.constant.size() > 1 && uniform(node.in[i]) &&
+          same_spec(node.in[1 - i]) != kNoValue)
+        node.in[i] = one_element_of(node.in[i]);
     }
     return kNoValue;
+  }
+
+  ValueId one_element_of(ValueId constant) {
+    Value one;
+    one.kind = Value::Kind::constant;
+    one.spec = {spec(constant).dtype, {}};
+    one.constant = Tensor(one.spec);
+    std::memcpy(one.constant.raw(), graph_.values[constant].constant.raw(), one.constant.bytes());
+    graph_.values.push_back(std::move(one));
+    became_.push_back(static_cast<ValueId>(became_.size()));
+    made_by_.push_back(-1);
+    return became_.back();
   }
 
   Graph& graph_;

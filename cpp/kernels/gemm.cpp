@@ -1,6 +1,7 @@
 #include "kernels/gemm.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/parallel.h"
 #include "kernels/gemm_tile.h"
@@ -313,50 +314,61 @@ void gemm_packed_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, const T* pac
 
 namespace {
 
+// C cut into chunks: down x across, of as equal sizes as whole panels allow.
 struct Grid {
-  Dim rows, columns;         // of one chunk
-  Dim down = 1, across = 1;  // chunks
+  Dim down = 1, across = 1;
+  Dim chunks() const { return down * across; }
 };
 
-// Chunks of at least half a million multiply-adds, at most 64, of the shape that wastes least:
-// every chunk reads its part of A and of B for itself, and may copy that of A.
+// What a product needs of every chunk besides the multiply-adds: its rows of A, which it may copy,
+// and its columns of B.
+struct Costs {
+  double row, column;
+};
 template <class T>
-Grid choose_grid(Dim m, Dim n, Dim k, bool copies_a, bool packed_b) {
-  Grid best{m, n};
+Costs costs_of(Dim n, Dim k, bool packs_a, bool packs_b) {
+  const bool near = packs_b && n * k * Dim{sizeof(T)} <= 1 << 20;  // the second-level cache holds B
+  return {packs_a ? 16.0 : 4.0, near ? 3.0 : packs_b ? 6.0 : 8.0};
+}
+
+// The grid that the threads at hand finish first. The unit is the time of a multiply-add.
+template <class T>
+Grid choose_grid(Dim m, Dim n, Dim k, const Costs& costs) {
+  constexpr double kLeastWork = 4e5, kStart = 2e4;  // to be worth a second thread; of every chunk
+  const Dim threads = threads_at_hand();
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  const Dim wanted = static_cast<Dim>(std::min(64.0, work / 5e5));
-  const double enough = static_cast<double>(wanted);
-  if (wanted < 2) return best;
-  const bool near = packed_b && n * k * Dim{sizeof(T)} <= 1 << 20;
-  const double b_cost = near ? 3 : packed_b ? 6 : 8;
-  double least = 0;
-  for (Dim t = 1; t <= wanted; t *= 2) {
-    const auto split = [](Dim size, Dim parts, Dim unit) {
-      return (std::max<Dim>(1, (size + parts - 1) / parts) + unit - 1) / unit * unit;
-    };
-    Grid g;
-    g.rows = split(m, t, kTileRows);
-    g.columns = split(n, (wanted + t - 1) / t, kPanel<T>);
-    g.down = (m + g.rows - 1) / g.rows;
-    g.across = (n + g.columns - 1) / g.columns;
-    const double chunks = static_cast<double>(g.down * g.across);
-    const double rows = static_cast<double>(g.rows), columns = static_cast<double>(g.columns);
-    const double cost = rows * columns * std::max(chunks, std::min(enough, 32.0)) +
-                        chunks * (b_cost * columns + (copies_a ? 16 : 4) * rows);
-    if (least == 0 || cost < least) {
-      least = cost;
-      best = g;
-    }
-  }
+  Grid best;
+  if (threads == 1 || work < kLeastWork) return best;
+  const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
+  double least = std::numeric_limits<double>::infinity();
+  const auto consider = [&](Dim down, Dim across) {
+    const auto rows = static_cast<double>((m + down - 1) / down);
+    const auto columns =
+        static_cast<double>(std::min(n, (panels + across - 1) / across * kPanel<T>));
+    const double chunk =
+        static_cast<double>(k) * (rows * columns + costs.column * columns + costs.row * rows) +
+        kStart;
+    // A thread that is late costs the others part of a chunk.
+    const auto rounds = static_cast<double>((down * across + threads - 1) / threads) + 0.1;
+    if (chunk * rounds >= least) return;
+    least = chunk * rounds;
+    best = {down, across};
+  };
+  for (Dim chunks = threads; chunks <= 4 * threads; chunks *= 2)
+    for (Dim down = 1; down <= chunks; down *= 2)
+      if (down * kTileRows / 2 <= m) consider(down, std::min(panels, (chunks + down - 1) / down));
   return best;
 }
 
 // body(i, j, rows, columns) for every chunk.
-template <class Body>
+template <class T, class Body>
 void each_chunk(Dim m, Dim n, const Grid& g, const Body& body) {
-  parallel_chunks(g.down * g.across, [&](std::int64_t chunk) {
-    const Dim i = chunk / g.across * g.rows, j = chunk % g.across * g.columns;
-    body(i, j, std::min(g.rows, m - i), std::min(g.columns, n - j));
+  const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
+  parallel_chunks(g.chunks(), [&](std::int64_t chunk) {
+    const Dim down = chunk / g.across, across = chunk % g.across;
+    const Dim i = m * down / g.down, j = panels * across / g.across * kPanel<T>;
+    const Dim i_end = m * (down + 1) / g.down, j_end = panels * (across + 1) / g.across * kPanel<T>;
+    body(i, j, i_end - i, std::min(n, j_end) - j);
   });
 }
 
@@ -383,16 +395,16 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
           Dim ldc, const Epilogue<T>& e) {
   const bool packs_a = wants_packed_a<T>(m, n, k, a_row, a_k);
   const bool packs_b = m > 1 && wants_packed_b<T>(m, n, b_k, b_col);
-  const Grid whole = choose_grid<T>(m, n, k, packs_a, packs_b);
-  if (whole.down * whole.across <= 1)
-    return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
+  const Costs costs = costs_of<T>(n, k, packs_a, packs_b);
+  const Grid whole = choose_grid<T>(m, n, k, costs);
+  if (whole.chunks() <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
   const auto part_of = [&e](Dim j) {
     Epilogue<T> part = e;
     if (part.bias != nullptr) part.bias += j;
     return part;
   };
   if (!packs_b)
-    return each_chunk(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
+    return each_chunk<T>(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
       gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
                   c + i * ldc + j, ldc, part_of(j));
     });
@@ -402,8 +414,8 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
     const Dim width = std::min(most, n - j0);
     T* const packed = workspace<T>(0, packed_b_size<T>(width, k));
     pack_b_together(width, k, b + j0 * b_col, b_k, b_col, packed);
-    const Grid g = width == n ? whole : choose_grid<T>(m, width, k, packs_a, true);
-    each_chunk(m, width, g, [&](Dim i, Dim j, Dim rows, Dim columns) {
+    const Grid g = width == n ? whole : choose_grid<T>(m, width, k, costs);
+    each_chunk<T>(m, width, g, [&](Dim i, Dim j, Dim rows, Dim columns) {
       multiply_blocks(rows, columns, k, a + i * a_row, a_row, a_k, c + i * ldc + j0 + j, ldc,
                       part_of(j0 + j), [=](Dim k0, Dim) {
                         return Panels<T>{packed + j * k + k0 * kPanel<T>, kPanel<T>, kPanel<T> * k};

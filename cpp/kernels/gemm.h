@@ -23,7 +23,7 @@ template <class T>
 void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k,
                  Dim b_col, T* c, Dim ldc, const Epilogue<T>& e);
 
-// The same, with C split over a grid of chunks that depends on m, n and k only.
+// The same, with C split over a grid of chunks that suits the threads at hand.
 template <class T>
 void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k, Dim b_col, T* c,
           Dim ldc, const Epilogue<T>& e);

@@ -16,6 +16,8 @@ void parallel_chunks(std::int64_t chunks, ChunkFn body) {
   for (std::int64_t i = chunks; i-- > 0;) body(i);
 }
 
+int threads_at_hand() { return 3; }
+
 void* workspace_bytes(int slot, std::size_t bytes) {
   static std::vector<std::byte> buffers[4];
   std::vector<std::byte>& buffer = buffers[slot];

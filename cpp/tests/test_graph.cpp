@@ -181,6 +181,19 @@ TEST(Fuse, PutsBiasAndActivationIntoTheTransposedConvolution) {
   EXPECT_EQ(op_name(g.nodes[0]), "conv_input_grad");
 }
 
+TEST(Simplify, TakesOneElementOfAConstantOfEqualOnes) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f64, {3}});
+  b.output(b.mul(x, b.constant(row({4, 4, 4}))));
+  b.output(b.mul(x, b.constant(row({4, 4, 5}))));
+  simplify(g);
+  EXPECT_TRUE(g.values[g.nodes[0].in[1]].spec.shape.empty());
+  EXPECT_EQ(g.values[g.nodes[1].in[1]].spec.shape, (Shape{3}));
+  const std::vector<Tensor> in{row({1, 2, 3})};
+  EXPECT_DOUBLE_EQ(Program::make(g)->run(in)[0].data<double>()[2], 12);
+}
+
 TEST(Fuse, LeavesAValueThatOthersRead) {
   Graph g;
   Builder b(g);

@@ -182,7 +182,7 @@ def _adam(size: int) -> tuple[Any, Arrays, int]:
         graph.variable(_core.Variable(name, _core.Tensor(np.abs(_numbers(n))))) for name in "pmv"
     ]
     gradient = graph.input("float32", (n,))
-    constants = [np.array(1e-3, np.float32), np.array(7, np.int64)]
+    constants: Arrays = [np.array(1e-3, np.float32), np.array(7, np.int64)]
     rest = [graph.constant(_core.Tensor(value)) for value in constants]
     made = graph.emit("adam_update", [*states, gradient, *rest], {}, "")
     for state, value in zip(states, made, strict=True):

@@ -24,7 +24,8 @@ class ChunkFn {
 // Calls body(0) .. body(chunks - 1), each once, on whatever threads of the current team are awake,
 // and returns when all are done. Runs inline, in order, when there is no team, one chunk, or the
 // caller is itself inside a chunk. The body must not throw, and results must not depend on who
-// runs which chunk: partition by a fixed rule, never by the number of threads.
+// runs which chunk: partition by a fixed rule, and by the number of threads only where the bits do
+// not depend on the partition.
 void parallel_chunks(std::int64_t chunks, ChunkFn body);
 
 // Threads that a job started here would have: 1 without a team and inside a chunk. For the size of

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import lamina
+from lamina import layers
 from tests.conftest import check_golden, golden_names
 
 Dense = lamina.layers.Dense
@@ -146,3 +149,30 @@ def test_the_first_data_do_not_bind_later_sizes() -> None:
     rows.predict(np.ones((2, 3)), verbose=0)
     with pytest.raises(ValueError, match="first"):
         rows.predict(np.ones((2, 4)), verbose=0)
+
+
+def test_adding_a_layer_leaves_the_others_alone() -> None:
+    """Or a stack that grows layer by layer would take quadratic time."""
+    calls = []
+
+    class Counted(layers.Layer):
+        def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+            calls.append(self.name)
+            return input_shape
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    model = lamina.Sequential([lamina.Input((3,))])
+    for number in range(5):
+        model.add(Counted(name=f"counted_{number}"))
+    assert calls == [f"counted_{number}" for number in range(5)]
+    model.pop()
+    model.add(layers.Dense(2))
+    assert len(calls) == 5
+    with pytest.raises(ValueError, match="ndim|rank|dimension"):
+        model.add(layers.Conv2D(2, 3))
+    model.add(layers.Dense(1))
+    assert model.output_shape == (None, 1)
+    assert model.predict(np.ones((2, 3), "float32"), verbose=0).shape == (2, 1)
+    assert [layer.name[:5] for layer in model.layers] == ["count"] * 4 + ["dense"] * 2

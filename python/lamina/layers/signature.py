@@ -16,6 +16,7 @@ class CallSignature:
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self.names = [p.name for p in parameters if p.kind in positional]
         known = {p.name for p in parameters}
+        self.needed = [p.name for p in parameters if p.default is p.empty and p.kind in positional]
         self.has_training = "training" in known
         self.training_position = self.names.index("training") if "training" in self.names else None
         self.training_default = next(

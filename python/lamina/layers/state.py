@@ -29,8 +29,11 @@ class CallContext(threading.local):
 
 context = CallContext()
 
-# Attributes of every layer that may hold layers which are no part of it.
-_NO_PARTS = frozenset(("_loss_owners", "_init_arguments", "_inbound_nodes"))
+# Attributes of every layer that hold no part of it.
+_NO_PARTS = frozenset(
+    ("_loss_owners", "_init_arguments", "_inbound_nodes")  # hold layers around this one
+    + ("_trainable_variables", "_non_trainable_variables", "_losses", "_build_shapes")  # hold none
+)
 # What most attributes are: values that hold nothing.
 _PLAIN = frozenset((bool, int, float, str, type(None)))
 

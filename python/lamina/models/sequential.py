@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from lamina import serialization, structure
 from lamina.layers.base import Layer
 from lamina.layers.core import InputLayer
+from lamina.layers.signature import call_signature
 from lamina.models.functional import Functional
 from lamina.models.model import Model
 from lamina.tensor import KerasTensor
@@ -37,9 +37,13 @@ class Sequential(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(trainable=trainable, name=name, **kwargs)
-        self._functional: Functional | None = None
+        self._functional: Functional | None = None  # made when it is asked for
         self._has_inferred_input = False
         self._stack: list[Layer] = []
+        self._taken: set[str] = set()  # names in the stack
+        # What the first layers of the stack make of each other's outputs; adding a layer goes on
+        # from the last, so that a stack takes time in proportion to its layers.
+        self._chain: list[KerasTensor] = []
         if layers:
             if not isinstance(layers, (list, tuple)):
                 raise ValueError(f"Sequential: layers must be a list of layers. Got {layers!r}.")
@@ -61,7 +65,7 @@ class Sequential(Model):
                 f"Sequential: Only instances of `Layer` can be added. Got {layer} of type "
                 f"{type(layer)}."
             )
-        if any(layer.name == other.name for other in self._stack):
+        if layer.name in self._taken and any(layer.name == other.name for other in self._stack):
             raise ValueError(
                 f"Sequential: the layers should have unique names, and {layer.name!r} is taken. "
                 "Give the layer another name=."
@@ -71,12 +75,13 @@ class Sequential(Model):
                 f"Sequential {self.name!r} has already been configured for inputs of shape "
                 f"{self._input_batch_shape()}. A second Input cannot be added."
             )
-        before = list(self._stack)
-        if not self._stack and layer._input_shape_arg is not None:
+        self._taken.add(layer.name)
+        was_empty = not self._stack
+        if was_empty and layer._input_shape_arg is not None:
             dtype = layer.input_dtype
             self._stack.append(InputLayer(batch_shape=layer._input_shape_arg, dtype=dtype))
         if isinstance(layer, InputLayer):
-            self._stack.insert(0, layer)
+            self._put_input(layer)
         else:
             self._stack.append(layer)
         if not rebuild:
@@ -85,7 +90,8 @@ class Sequential(Model):
         try:
             self._maybe_rebuild()
         except Exception:  # the layer does not fit: the model stays as it was
-            self._stack[:] = before
+            self._chain.clear()
+            self._stack.clear() if was_empty else self._stack.remove(layer)
             self._maybe_rebuild()
             raise
 
@@ -99,6 +105,10 @@ class Sequential(Model):
             self._maybe_rebuild()
         return layer
 
+    def _put_input(self, layer: InputLayer) -> None:
+        self._stack.insert(0, layer)
+        self._chain.clear()
+
     def _has_input(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[0], InputLayer)
 
@@ -109,6 +119,7 @@ class Sequential(Model):
 
     def _reset(self) -> None:
         self._functional = None
+        del self._chain[len(self._stack) :]
         self.built = False
         self._forget_programs()
 
@@ -141,22 +152,18 @@ class Sequential(Model):
             if not structure.is_shape(input_shape):
                 return  # several inputs: the layers run one after the other as they are
             dtype = self._stack[0].input_dtype
-            self._stack.insert(0, InputLayer(batch_shape=input_shape, dtype=dtype))
+            self._put_input(InputLayer(batch_shape=input_shape, dtype=dtype))
             self._has_inferred_input = True
         elif input_shape is not None and not self._has_inferred_input:
             self._check_input_shape(input_shape)
-        for layer in self._stack:
+        added = self._stack[len(self._chain) :]
+        for layer in added:
             _check_call(layer)
-        inputs = outputs = self._stack[0].output
-        for layer in self._stack[1:]:
+        for layer in added:
             try:
-                outputs = layer(outputs)
+                self._chain.append(layer(self._chain[-1]) if self._chain else layer.output)
             except NotImplementedError:
                 return  # a shape that only running the layer tells
-        self._functional = Functional(inputs, outputs)
-        self._functional.__dict__["_owner"] = self
-        # The first data do not bind the sizes of later ones: the layers know what they need.
-        self._functional.__dict__["_checks_sizes"] = not self._has_inferred_input
 
     def _check_input_shape(self, input_shape: Any) -> None:
         own = self._input_batch_shape()
@@ -168,8 +175,21 @@ class Sequential(Model):
 
     # The functional model behind
 
+    @property
+    def _is_connected(self) -> bool:
+        """Whether every layer has been called on the output of the one before."""
+        return 0 < len(self._stack) == len(self._chain)
+
+    def _as_functional(self) -> Functional | None:
+        if self._functional is None and self._is_connected:
+            self._functional = Functional(self._chain[0], self._chain[-1])
+            self._functional.__dict__["_owner"] = self
+            # The first data do not bind the sizes of later ones: the layers know what they need.
+            self._functional.__dict__["_checks_sizes"] = not self._has_inferred_input
+        return self._functional
+
     def _built_functional(self, attribute: str) -> Functional:
-        functional = self.__dict__.get("_functional")
+        functional = self._as_functional()
         if functional is None:
             raise AttributeError(
                 f"Sequential model {self.name!r} has no attribute {attribute!r} yet: it is not "
@@ -179,12 +199,13 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers one after the other."""
-        if self._functional is None:
+        functional = self._as_functional()
+        if functional is None:
             outputs = inputs
             for layer in self.layers:
                 outputs = layer(outputs)
             return outputs
-        return self._built_functional("output").call(inputs, training=training, mask=mask)
+        return functional.call(inputs, training=training, mask=mask)
 
     def compute_output_spec(
         self, inputs: Any, training: bool | None = None, mask: Any = None
@@ -192,7 +213,7 @@ class Sequential(Model):
         return self._infer((inputs,), {})
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        functional = self.__dict__.get("_functional")
+        functional = self._as_functional()
         if functional is not None:
             return functional.compute_output_shape(input_shape)
         for layer in self._stack:
@@ -264,12 +285,12 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         config = Layer.get_config(self)
         config["layers"] = [serialization.serialize_keras_object(layer) for layer in self._stack]
-        if self._functional is not None:
+        if self._is_connected:
             config["build_input_shape"] = self._input_batch_shape()
         return config
 
     def get_build_config(self) -> dict[str, Any] | None:
-        return {"input_shape": self._input_batch_shape()} if self._functional is not None else None
+        return {"input_shape": self._input_batch_shape()} if self._is_connected else None
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
@@ -283,19 +304,14 @@ class Sequential(Model):
                 model.add(serialization._deserialize(form), rebuild=False)
         model._maybe_rebuild()
         shape: Any = config.get("build_input_shape")
-        if model._functional is None and model._stack and structure.is_shape(shape):
+        if not model._is_connected and model._stack and structure.is_shape(shape):
             model.build(tuple(shape))
         return model
 
 
 def _check_call(layer: Layer) -> None:
     """Refuse a layer whose `call` cannot do with one tensor alone."""
-    needed = [
-        parameter.name
-        for parameter in inspect.signature(layer.call).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
+    needed = call_signature(type(layer).call).needed
     if len(needed) > 1:
         raise ValueError(
             "Sequential: call() of a layer can only have a single positional argument without a "

@@ -13,7 +13,17 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import busy, comparison, first_step, limits, memory, report, scaling, threads
+from bench import (
+    busy,
+    comparison,
+    counts,
+    first_step,
+    limits,
+    memory,
+    report,
+    scaling,
+    threads,
+)
 from bench.peers import MODULES
 from bench.workloads import ALL, WORKLOADS
 
@@ -25,6 +35,7 @@ MODES: dict[str, ModuleType] = {
     "first-step": first_step,
     "limits": limits,
     "memory": memory,
+    "counts": counts,
 }
 
 
@@ -65,6 +76,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="JSON file to write")
     parser.add_argument(
         "--chart", type=Path, help="bar chart to draw, .svg or .png (needs matplotlib)"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="with --counts: store the counts as the reference"
     )
     options = parser.parse_args()
     options.pythons = dict(entry.split("=", 1) for entry in options.python)

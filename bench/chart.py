@@ -8,20 +8,20 @@ from typing import Any
 from bench.report import OURS
 
 
-def draw(summaries: dict[str, Any], peers: list[str], path: Path) -> None:
-    """Write one panel per table: a group of bars per workload, from the line of equal speed.
+def check(peers: list[str]) -> None:
+    """End the program if there is nothing to draw, before anything is measured."""
+    if OURS not in peers or len(peers) < 2:
+        raise SystemExit(f"--chart shows peers against {OURS}; there is {', '.join(peers)}")
 
-    Raises:
-        ValueError: when there is nobody to compare with.
-    """
-    others = [peer for peer in peers if peer != OURS]
-    if not others or OURS not in peers:
-        raise ValueError(f"--chart: shows peers against {OURS}; measured were {peers}")
+
+def draw(summaries: dict[str, Any], peers: list[str], path: Path) -> None:
+    """Write one panel per table: a group of bars per workload, from the line of equal speed."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    others = [peer for peer in peers if peer != OURS]
     panels = {title: rows for title, rows in summaries.items() if not title.startswith("import")}
     figure, axes = plt.subplots(
         len(panels), 1, figsize=(12, 3.2 * len(panels)), squeeze=False, layout="constrained"

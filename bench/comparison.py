@@ -24,6 +24,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     workloads = options.workloads or list(WORKLOADS)
     with start_peers(options.peers, options.pythons) as peers:
         names = [peer.peer for peer in peers]
+        if options.chart:
+            chart.check(names)
         results = measure(peers, workloads, options.rounds, options.seconds)
         results["import"] = measure_imports(peers, options.rounds)
     summaries = {kind: report.summarize(rows) for kind, rows in results.items()}

@@ -5,7 +5,6 @@ A change that is meant stores new counts: `python -m bench --counts --update`.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -19,7 +18,9 @@ def test_a_step_takes_as_many_instructions_as_before(
 ) -> None:
     kept = os.environ.get("LAMINA_TEST_BUILD")  # a folder to keep between runs
     folder = Path(kept) / "counts" if kept else tmp_path_factory.mktemp("counts")
-    reference = json.loads(counts.REFERENCE.read_text(encoding="utf-8"))
+    if not counts.REFERENCE.exists():
+        pytest.skip("no counts are stored: python -m bench --counts --update")
+    reference = counts.stored()
     try:
         program = counts.build(folder)
         if counts.compiler_of(program) != reference["compiler"]:

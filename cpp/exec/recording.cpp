@@ -61,6 +61,11 @@ void Recording::end(std::size_t step) {
   watch_->collect(static_cast<std::uint32_t>(step), started_, now, current_);
 }
 
+void Recording::cancel() {
+  watch_chunks(nullptr);
+  watch_->collect(0, 0, 0, current_);  // clears the lanes; the run is forgotten on release
+}
+
 void Recording::finish_run() {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const StepSlice& slice : current_) {

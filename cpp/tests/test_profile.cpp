@@ -8,6 +8,7 @@
 #include "lamina/epoch.h"
 #include "lamina/plan.h"
 #include "lamina/profile.h"
+#include "lamina/python_call.h"
 
 namespace lamina {
 namespace {
@@ -172,6 +173,28 @@ TEST(Profile, AFailedRunIsForgotten) {
   program->run({{filled({4, 2}, 6), good}});
   EXPECT_EQ(recording->totals()[0].count, 1);
   EXPECT_EQ(recording->runs().size(), 1U);
+}
+
+TEST(Profile, AStepThatThrowsEndsTheRunOnly) {
+  set_python_caller([](std::int64_t id, std::span<const Spec>, void* const*, const Spec&, void*) {
+    throw Error("function " + std::to_string(id) + " failed");
+  });
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {4}});
+  b.output(
+      b.emit("py_call", {b.emit("exp", {x})},
+             {{"id", std::int64_t{7}}, {"shape", Shape{4}}, {"dtype", std::string("float32")}}));
+  const std::shared_ptr<Program> program = Program::make(std::move(g));
+  std::shared_ptr<Recording> recording = program->record(4);
+  EXPECT_THROW(program->run({{filled({4}, 6)}}), Error);
+  set_python_caller(nullptr);
+  EXPECT_EQ(recording->totals()[0].count, 0);
+  EXPECT_TRUE(recording->claim()) << "the plan has let go of it";
+  program->stop_recording();
+  recording.reset();
+  Line line;  // nobody watches this thread's parallel loops any more
+  line.run(filled({kRows, kIn}, 7), 2);
 }
 
 TEST(Profile, AGatherReadsWhatItTakes) {

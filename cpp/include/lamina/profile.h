@@ -45,7 +45,12 @@ class LAMINA_API Recording {
   template <class F>
   void measure(std::size_t step, const F& f) {
     begin();
-    f();
+    try {
+      f();
+    } catch (...) {  // a Python function's error: the run ends here
+      cancel();
+      throw;
+    }
     end(step);
   }
   void finish_run();
@@ -54,6 +59,7 @@ class LAMINA_API Recording {
   class Watch;
   void begin();
   void end(std::size_t step);
+  void cancel();
 
   std::size_t steps_, kept_;
   std::unique_ptr<Watch> watch_;

@@ -1,80 +1,91 @@
-// Layer normalization of rows: each is read a few times while it lies in cache. A row's bits do
-// not depend on the other rows.
+// Layer normalization of rows, as many at a time as a vector has lanes: each is read a few times
+// while it lies in cache, and their sums become one vector, a lane a row, so that divisions and
+// roots are taken of all at once. A row's bits do not depend on the other rows.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
+#include "kernels/softmax.h"
+#include "kernels/transpose.h"
 #include "kernels/vec.h"
 #include "lamina/types.h"
 
 namespace lamina::kernels {
 
-// hsum() without a way through memory, which would be most of the time of a short row: the upper
-// half onto the lower one, until one lane holds the sum.
-template <class T, int kHalf, int... kLane>
-LAMINA_INLINE Vec<T> folded(Vec<T> v, std::integer_sequence<int, kLane...>) {
-  return v + __builtin_shufflevector(v, v, ((kLane + kHalf) % kLanes<T>)...);
-}
-template <class T, int kHalf = kLanes<T> / 2>
-LAMINA_INLINE T sum_of_lanes(Vec<T> v) {
-  if constexpr (kHalf == 0)
-    return v[0];
-  else
-    return sum_of_lanes<T, kHalf / 2>(
-        folded<T, kHalf>(v, std::make_integer_sequence<int, kLanes<T>>{}));
+// Lane i: the sum of the lanes of rows[i], upper half onto lower half.
+template <class T, int kDistance = kLanes<T> / 2>
+LAMINA_INLINE Vec<T> sums_of_rows(Vec<T>* rows) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kDistance; ++i) {
+    exchange<kDistance>(rows[i], rows[i + kDistance], std::make_integer_sequence<int, kLanes<T>>{});
+    rows[i] += rows[i + kDistance];
+  }
+  if constexpr (kDistance > 1) return sums_of_rows<T, kDistance / 2>(rows);
+  return rows[0];
 }
 
 template <class T>
 class LayerNorm {
  public:
-  LayerNorm(Dim size, T epsilon) : size_(size), epsilon_(epsilon) {}
+  LayerNorm(Dim size, T epsilon)
+      : size_(size), whole_(size / kLanes<T> * kLanes<T>), epsilon_(epsilon) {}
 
-  // gamma and beta are both there or both null.
-  void forward(const T* x, const T* gamma, const T* beta, T* y) const {
-    const Statistics s = statistics(x);
-    each([&](Dim i, auto some) {
-      Vec<T> v = s.normalized(some.load(x + i));
-      if (gamma != nullptr) v = v * some.load(gamma + i) + some.load(beta + i);
-      some.store(y + i, v);
-    });
+  // Rows that one call takes at most: as many as stay in the first-level cache. Of long rows the
+  // sums are little of the work.
+  Dim rows_at_once() const {
+    if (size_ <= 160) return kRows;
+    return size_ < 512 ? std::min<Dim>(kRows, 4) : 1;
   }
 
-  // dx of one row, which may be null; what it adds to the gradients of gamma and beta goes into
-  // `sums` [2, size], if that is not null.
-  void backward(const T* dy, const T* x, const T* gamma, T* dx, T* sums) const {
-    const Statistics s = statistics(x);
-    const auto arrived = [=](Dim i, auto some) {
-      const Vec<T> d = some.load(dy + i);
-      return gamma == nullptr ? d : d * some.load(gamma + i);
-    };
-    T mean{}, along{};
-    if (dx != nullptr) {
-      const auto n = static_cast<T>(size_);
-      mean = sum(arrived) / n;
-      along =
-          sum([&](Dim i, auto some) { return arrived(i, some) * s.normalized(some.load(x + i)); }) /
-          n;
+  // y may be x. gamma and beta are both there or both null.
+  void forward(const T* x, Dim rows, const T* gamma, const T* beta, T* y) const {
+    const Statistics s = statistics(x, rows);
+    for (Dim r = 0; r < rows; ++r, x += size_, y += size_) {
+      const Scale scale = s.of(r);
+      each([&](Dim i, auto some) {
+        Vec<T> v = scale(some.load(x + i));
+        if (gamma != nullptr) v = v * some.load(gamma + i) + some.load(beta + i);
+        some.store(y + i, v);
+      });
     }
-    each([&](Dim i, auto some) {
-      const Vec<T> normalized = s.normalized(some.load(x + i)), d = some.load(dy + i);
-      if (sums != nullptr) {
-        some.store(sums + i, some.load(sums + i) + d * normalized);
-        some.store(sums + size_ + i, some.load(sums + size_ + i) + d);
-      }
-      if (dx != nullptr)
-        some.store(dx + i, s.scale * (arrived(i, some) - mean - normalized * along));
-    });
+  }
+
+  // dx, which may be null, dy or x; what the rows add to the gradients of gamma and beta goes into
+  // `sums` [2, size], if that is not null.
+  void backward(const T* dy, const T* x, Dim rows, const T* gamma, T* dx, T* sums) const {
+    const Statistics s = statistics(x, rows);
+    const Shares shares = dx == nullptr ? Shares{} : shares_of(dy, x, rows, gamma, s);
+    const auto row = [&](Dim r) -> Row {
+      return {s.of(r), broadcast(shares.mean[r]), broadcast(shares.along[r])};
+    };
+    if (rows > 1) return gradients(dy, x, rows, gamma, row, dx, sums);
+    const Row only = row(0);  // stays in registers
+    gradients(
+        dy, x, 1, gamma, [&](Dim) { return only; }, dx, sums);
   }
 
  private:
-  struct Statistics {
-    T mean, scale;
-    LAMINA_INLINE Vec<T> normalized(Vec<T> x) const { return (x - mean) * scale; }
+  static constexpr Dim kRows = kLanes<T>;
+
+  struct Scale {
+    Vec<T> mean, factor;
+    LAMINA_INLINE Vec<T> operator()(Vec<T> x) const { return (x - mean) * factor; }
+  };
+  struct Statistics {  // by row
+    T mean[kRows], scale[kRows];
+    LAMINA_INLINE Scale of(Dim row) const { return {broadcast(mean[row]), broadcast(scale[row])}; }
+  };
+  // Means over a row of what arrives, and of that times the normalized x.
+  struct Shares {
+    T mean[kRows], along[kRows];
+  };
+  struct Row {
+    Scale scale;
+    Vec<T> mean, along;
   };
 
-  // A vector of neighbours, or the last few.
+  // A vector of neighbours, or the last few: kept() has zeros beside them.
   struct Whole {
     LAMINA_INLINE Vec<T> load(const T* p) const { return lamina::load(p); }
     LAMINA_INLINE void store(T* p, Vec<T> v) const { lamina::store<T>(p, v); }
@@ -84,46 +95,99 @@ class LayerNorm {
     int n;
     LAMINA_INLINE Vec<T> load(const T* p) const { return load_n(p, n); }
     LAMINA_INLINE void store(T* p, Vec<T> v) const { store_n<T>(p, v, n); }
-    LAMINA_INLINE Vec<T> kept(Vec<T> v) const {  // zeros beside the n
-      T lanes[kLanes<T>];
-      lamina::store<T>(lanes, v);
-      return load_n(lanes, n);
-    }
+    LAMINA_INLINE Vec<T> kept(Vec<T> v) const { return softmax::keep_lanes<T>(v, n, T{0}); }
   };
 
   template <class Body>
   LAMINA_INLINE void each(const Body& body) const {
-    Dim i = 0;
-    for (; i + kLanes<T> <= size_; i += kLanes<T>) body(i, Whole{});
-    if (i < size_) body(i, Few{static_cast<int>(size_ - i)});
+    for (Dim i = 0; i < whole_; i += kLanes<T>) body(i, Whole{});
+    if (whole_ < size_) body(whole_, Few{static_cast<int>(size_ - whole_)});
   }
 
-  // In four chains of vectors.
+  // Column by column, so that what the rows add to the sums stays in registers.
+  template <class Rows>
+  LAMINA_INLINE void gradients(const T* dy, const T* x, Dim rows, const T* gamma, const Rows& row,
+                               T* dx, T* sums) const {
+    each([&](Dim i, auto some) {
+      const Vec<T> factor = gamma == nullptr ? broadcast<T>(1) : some.load(gamma + i);
+      Vec<T> along{}, total{};
+      for (Dim r = 0, at = i; r < rows; ++r, at += size_) {
+        const Row k = row(r);
+        const Vec<T> normalized = k.scale(some.load(x + at)), d = some.load(dy + at);
+        along += d * normalized;
+        total += d;
+        if (dx != nullptr)
+          some.store(dx + at, k.scale.factor * (d * factor - k.mean - normalized * k.along));
+      }
+      if (sums == nullptr) return;
+      some.store(sums + i, some.load(sums + i) + along);
+      some.store(sums + size_ + i, some.load(sums + size_ + i) + total);
+    });
+  }
+
+  // The terms of a row as one vector, in four chains.
   template <class Term>
-  LAMINA_INLINE T sum(const Term& term) const {
+  LAMINA_INLINE Vec<T> folded(const Term& term) const {
     Vec<T> chain[4] = {};
     Dim i = 0;
-    for (; i + 4 * kLanes<T> <= size_; i += 4 * kLanes<T>)
+    for (; i + 4 * kLanes<T> <= whole_; i += 4 * kLanes<T>)
+#pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) chain[k] += term(i + k * kLanes<T>, Whole{});
-    for (; i + kLanes<T> <= size_; i += kLanes<T>) chain[0] += term(i, Whole{});
-    if (i < size_) {
-      const Few few{static_cast<int>(size_ - i)};
-      chain[1] += few.kept(term(i, few));
+    for (; i < whole_; i += kLanes<T>) chain[0] += term(i, Whole{});
+    if (whole_ < size_) {
+      const Few few{static_cast<int>(size_ - whole_)};
+      chain[1] += few.kept(term(whole_, few));
     }
-    return sum_of_lanes<T>((chain[0] + chain[1]) + (chain[2] + chain[3]));
+    return (chain[0] + chain[1]) + (chain[2] + chain[3]);
   }
 
-  LAMINA_INLINE Statistics statistics(const T* x) const {
-    const auto n = static_cast<T>(size_);
-    const T mean = sum([=](Dim i, auto some) { return some.load(x + i); }) / n;
-    const T squares = sum([=](Dim i, auto some) {
-      const Vec<T> apart = some.load(x + i) - mean;
+  // The means of term(row, element, access) over the rows, a lane each.
+  template <class Term>
+  LAMINA_INLINE Vec<T> means(Dim rows, const Term& term) const {
+    Vec<T> parts[kRows];
+    if (rows == 1) {
+      parts[0] = folded([&](Dim i, auto some) { return term(Dim{0}, i, some); });
+      const auto plus = [](Vec<T> a, Vec<T> b) { return a + b; };
+      return broadcast<T>(softmax::join_lanes<T>(parts[0], plus)[0] / static_cast<T>(size_));
+    }
+    for (Dim r = 0; r < rows; ++r)
+      parts[r] = folded([&](Dim i, auto some) { return term(r, i, some); });
+    for (Dim r = rows; r < kRows; ++r) parts[r] = Vec<T>{};
+    return sums_of_rows<T>(parts) / static_cast<T>(size_);
+  }
+
+  LAMINA_INLINE Statistics statistics(const T* x, Dim rows) const {
+    Statistics s;
+    store<T>(s.mean,
+             means(rows, [&](Dim r, Dim i, auto some) { return some.load(x + r * size_ + i); }));
+    const Vec<T> variance = means(rows, [&](Dim r, Dim i, auto some) {
+      const Vec<T> apart = some.load(x + r * size_ + i) - s.mean[r];
       return apart * apart;
     });
-    return {mean, T{1} / std::sqrt(squares / n + epsilon_)};
+    if (rows == 1)
+      s.scale[0] = 1 / std::sqrt(variance[0] + epsilon_);
+    else
+      store<T>(s.scale, 1 / sqrt(variance + epsilon_));
+    return s;
   }
 
-  Dim size_;
+  LAMINA_INLINE Shares shares_of(const T* dy, const T* x, Dim rows, const T* gamma,
+                                 const Statistics& s) const {
+    const auto arrived = [=](Dim at, Dim i, auto some) {
+      const Vec<T> d = some.load(dy + at);
+      return gamma == nullptr ? d : d * some.load(gamma + i);
+    };
+    Shares shares;
+    store<T>(shares.mean,
+             means(rows, [&](Dim r, Dim i, auto some) { return arrived(r * size_ + i, i, some); }));
+    store<T>(shares.along, means(rows, [&](Dim r, Dim i, auto some) {
+               const Dim at = r * size_ + i;
+               return arrived(at, i, some) * s.of(r)(some.load(x + at));
+             }));
+    return shares;
+  }
+
+  Dim size_, whole_;  // whole_: elements in whole vectors
   T epsilon_;
 };
 

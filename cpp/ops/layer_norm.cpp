@@ -54,8 +54,9 @@ Bound bind_forward(const BindArgs& a) {
       const T* const gamma = scales ? r.in<T>(1) : nullptr;
       const T* const beta = scales ? r.in<T>(2) : nullptr;
       parallel_for(rows.count, kGrain / (rows.size + 1) + 1, [&](Dim begin, Dim end) {
-        for (Dim i = begin * rows.size; i < end * rows.size; i += rows.size)
-          norm.forward(r.in<T>(0) + i, gamma, beta, r.out<T>(0) + i);
+        for (Dim i = begin; i < end; i += norm.rows_at_once())
+          norm.forward(r.in<T>(0) + i * rows.size, std::min(norm.rows_at_once(), end - i), gamma,
+                       beta, r.out<T>(0) + i * rows.size);
       });
     };
   });
@@ -102,9 +103,10 @@ Bound bind_grad(const BindArgs& a) {
           T* const part = sums ? parts + slice * 2 * n : nullptr;
           if (sums) std::fill_n(part, 2 * n, T{0});
           const Dim last = std::min(rows.count, (slice + 1) * kSumRows);
-          for (Dim i = slice * kSumRows * n; i < last * n; i += n)
-            norm.backward(r.in<T>(0) + i, r.in<T>(1) + i, scales ? r.in<T>(2) : nullptr,
-                          dx == nullptr ? nullptr : dx + i, part);
+          for (Dim i = slice * kSumRows; i < last; i += norm.rows_at_once())
+            norm.backward(r.in<T>(0) + i * n, r.in<T>(1) + i * n,
+                          std::min(norm.rows_at_once(), last - i), scales ? r.in<T>(2) : nullptr,
+                          dx == nullptr ? nullptr : dx + i * n, part);
         }
       });
       for (std::size_t k = 0; k < 2 && sums; ++k)

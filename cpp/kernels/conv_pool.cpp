@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "kernels/patches.h"
+#include "kernels/pooled_tiles.h"
 #include "kernels/slices.h"
 #include "kernels/winners.h"
 
@@ -262,13 +263,19 @@ void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogu
   const Bands parts = bands(s);
   const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
   const Dim all = s.conv.batch * parts.count;
+  const bool in_registers = pooled_tiles::suit(s.pool, e.activation);
   parallel_for(all, part_size(s, parts, all), [&](Dim first, Dim last) {
-    T* const map = map_workspace<T>(s, parts);
+    T* const map = in_registers ? nullptr : map_workspace<T>(s, parts);
     for (Dim i = first; i < last; ++i) {
       const Band band = band_at(s, parts, i);
-      direct::output_rows(s.conv, reader, x + band.example * image, w, band.top, band.bottom, map,
-                          e);
       const Dim at = band.example * s.pooled() + band.begin * line;
+      const T* const from = x + band.example * image;
+      if (in_registers) {
+        pooled_tiles::rows(s.conv, s.pool, reader, from, w, band.begin, band.end, e, y + at,
+                           where == nullptr ? nullptr : where + at);
+        continue;
+      }
+      direct::output_rows(s.conv, reader, from, w, band.top, band.bottom, map, e);
       if (where == nullptr)
         pool_rows<T, false>(s, map, band.top, band.begin, band.end, y + at, nullptr);
       else

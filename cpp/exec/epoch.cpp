@@ -170,6 +170,15 @@ class EpochRunner {
     if (main_program_.is_recording()) return false;
     const auto threads = static_cast<std::size_t>(team_size());
     if (threads < 2 || main_program_.arena_bytes() > kMostArenaBytes / threads) return false;
+    // The last of few batches leave threads without one: then better all threads on each of them.
+    const auto rows_of = [&](std::int64_t b) {
+      return std::min(b * options_.batch, options_.rows);
+    };
+    const double rows = static_cast<double>(rows_of(end_) - rows_of(options_.first_batch));
+    const std::int64_t batches = end_ - options_.first_batch;
+    const std::int64_t turns = (batches + team_size() - 1) / team_size();
+    const double busiest = static_cast<double>(turns * options_.batch);
+    if (main_program_.impl().wants_team && busiest * team_size() > 1.15 * rows) return false;
     return is_pure(main_program_) && (tail_program_ == nullptr || is_pure(*tail_program_));
   }
   static bool is_pure(const Program& program) {

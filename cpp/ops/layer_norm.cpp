@@ -7,7 +7,7 @@
 
 #include "base/parallel.h"
 #include "kernels/reduce.h"
-#include "ops/op.h"
+#include "ops/second_gradient.h"
 
 namespace lamina {
 namespace {
@@ -141,17 +141,9 @@ std::vector<ValueId> plain_grad(Builder& b, const Attrs& attrs, ValueId dy, Valu
 }
 
 Grads vjp_grad(Builder& b, const VjpArgs& v) {
-  std::vector<ValueId> in;  // copies: a gradient of x is not to go through dy, which depends on it
-  for (const ValueId id : v.in) in.push_back(b.emit("identity", {id}));
-  const std::vector<ValueId> out =
-      plain_grad(b, v.attrs, in[0], in[1], in.size() == 3 ? in[2] : kNoValue);
-  ValueId total = kNoValue;
-  for (std::size_t k = 0; k < out.size(); ++k) {
-    if (v.d_out[k] == kNoValue) continue;
-    const ValueId term = b.emit("sum", {b.mul(out[k], v.d_out[k])});
-    total = total == kNoValue ? term : b.add(total, term);
-  }
-  return gradients(b.graph(), total, in);
+  return second_gradient(b, v, [&](const std::vector<ValueId>& in) {
+    return plain_grad(b, v.attrs, in[0], in[1], in.size() == 3 ? in[2] : kNoValue);
+  });
 }
 
 const Register ops{

@@ -1,1 +1,1 @@
-"""Time the seven programs on lamina and on its peers: `python -m bench --help`."""
+"""Time of training steps and predictions against other libraries, and what explains it."""

@@ -24,6 +24,7 @@
 
 #include "base/cpus.h"
 #include "base/denormals.h"
+#include "base/pace.h"
 #include "lamina/runtime.h"
 #include "lamina/types.h"
 
@@ -116,6 +117,8 @@ class Team {
   // At most `helpers` threads besides the holder take part from now on.
   void use(int helpers);
   int players() const { return players_; }
+  void play_with(int players) { players_ = std::clamp(players, 1, 1 + helpers_); }
+  std::uint32_t long_waits() const { return long_waits_; }
   void run(std::int64_t chunks, const ChunkFn& body);
 
   // In a forked child: there are no team threads, and no job is under way.
@@ -127,6 +130,7 @@ class Team {
   void sleep(Place& place, std::uint32_t crew);
   std::int64_t run_own(int index);
   std::int64_t run_others(int index);
+  void wait_for(std::int64_t chunks);
   bool gone(std::uint32_t crew) const { return crew_.load(std::memory_order_relaxed) != crew; }
 
   std::atomic<bool> held_{false};
@@ -138,6 +142,7 @@ class Team {
   // nothing left or a chunk of the current job, whichever job it woke up for.
   const ChunkFn* body_ = nullptr;
   int players_ = 1;                                 // the holder and the helpers in use
+  std::uint32_t long_waits_ = 0;                    // of the holder, for chunks of helpers
   alignas(128) std::atomic<std::int64_t> done_{0};  // chunks finished by helpers
   Place places_[kMostThreads];                      // the holder's is the first
 };
@@ -219,8 +224,19 @@ void Team::run(std::int64_t chunks, const ChunkFn& body) {
   }
   std::int64_t ran = run_own(0);
   ran += run_others(0);
-  const auto finished = [&] { return done_.load(std::memory_order_acquire) == chunks - ran; };
-  while (!spin_until(finished)) std::this_thread::yield();
+  wait_for(chunks - ran);
+}
+
+// Until helpers have finished so many chunks. What takes a millisecond is not a chunk: the kernel
+// has put its thread aside.
+void Team::wait_for(std::int64_t chunks) {
+  constexpr std::int64_t kLong = 1'000'000;
+  const auto finished = [&] { return done_.load(std::memory_order_acquire) == chunks; };
+  if (spin_until(finished)) return;
+  const std::int64_t start = clock_ns();
+  do std::this_thread::yield();
+  while (!spin_until(finished));
+  if (clock_ns() - start > kLong) ++long_waits_;
 }
 
 void Team::after_fork(bool child_holds_it) {
@@ -337,6 +353,12 @@ void with_team(ChunkFn body) {
   const Hold hold;
   team.use(threads - 1);
   body(0);
+}
+
+std::uint32_t long_waits() { return holds_team && !in_job ? team.long_waits() : 0; }
+
+void use_threads(int threads) {
+  if (holds_team && !in_job) team.play_with(threads);
 }
 
 int threads_at_hand() { return holds_team && !in_job ? team.players() : 1; }

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/denormals.h"
+#include "base/pace.h"
 #include "base/parallel.h"
 #include "exec/program.h"
 #include "lamina/profile.h"
@@ -99,6 +100,28 @@ struct Plan::Impl {
     for (std::size_t i = begin; i < end; ++i) program.steps[i].run(runs[i]);
   }
 
+  // Around a run, for the pace. A run that fails leaves the turn open; the next one starts anew.
+  void begin_turn() {
+    if (!program.wants_team) return;
+    all_threads = threads_at_hand();
+    if (pace.is_timed()) {
+      use_threads(pace.threads(all_threads));
+      turn_start = clock_ns();
+    } else {
+      waits_before = long_waits();
+    }
+  }
+  void end_turn() {
+    if (!program.wants_team) return;
+    if (pace.is_timed()) {
+      use_threads(all_threads);
+      const std::int64_t now = clock_ns();
+      pace.took(now - turn_start, now);
+    } else if (long_waits() != waits_before) {
+      pace.waited_long(all_threads, clock_ns());
+    }
+  }
+
   struct Copy {
     void* to;
     const void* from;
@@ -111,6 +134,10 @@ struct Plan::Impl {
 
   const Program::Impl& program;
   Recording* recording = nullptr;
+  Pace pace;
+  int all_threads = 1;
+  std::int64_t turn_start = 0;
+  std::uint32_t waits_before = 0;
   Tensor arena;
   Failure failure;
   std::vector<void*> pointers;
@@ -136,7 +163,10 @@ void Plan::set_input(std::size_t i, const void* data) {
   for (const Impl::Borrowed& b : impl_->borrowed)
     if (b.input == id) *b.pointer = static_cast<const std::byte*>(data) + b.offset;
 }
-void Plan::run_to_seam() { impl_->run(0, impl_->program.seam_step); }
+void Plan::run_to_seam() {
+  impl_->begin_turn();
+  impl_->run(0, impl_->program.seam_step);
+}
 bool Plan::failed() const { return impl_->failure.what.load(std::memory_order_relaxed) != nullptr; }
 
 void Plan::throw_failure() {
@@ -159,6 +189,7 @@ void Plan::finish() {
   } else {
     impl_->assign();
   }
+  impl_->end_turn();
 }
 
 void Plan::set_recording(Recording* recording) { impl_->recording = recording; }

@@ -15,6 +15,7 @@
 
 #include "base/cpus.h"
 #include "base/denormals.h"
+#include "base/pace.h"
 #include "lamina/runtime.h"
 #include "lamina/types.h"
 
@@ -279,5 +280,91 @@ TEST(Fork, ByTheHolderOfTheTeam) {
   EXPECT_TRUE(computes());
 }
 #endif
+
+// Runs steps of the pace's clock until `end`; a step takes step_ms(threads).
+struct PaceClock {
+  Pace pace;
+  std::int64_t now = 0;
+  std::array<std::int64_t, 9> spent{};  // with so many threads
+  template <class StepMs>
+  void run_until(std::int64_t end_ms, bool waits, const StepMs& step_ms) {
+    while (now < end_ms * 1'000'000) {
+      const bool timed = pace.is_timed();
+      const int threads = pace.threads(8);
+      const auto time = static_cast<std::int64_t>(step_ms(threads) * 1e6);
+      now += time;
+      spent[static_cast<std::size_t>(threads)] += time;
+      if (timed)
+        pace.took(time, now);
+      else if (waits)
+        pace.waited_long(8, now);
+    }
+  }
+};
+
+TEST(Pace, KeepsAllThreadsWhereNobodyWaits) {
+  PaceClock clock;
+  clock.run_until(1000, false, [](int) { return 3.0; });
+  EXPECT_FALSE(clock.pace.is_timed());
+  EXPECT_EQ(clock.spent[8], clock.now);
+}
+
+TEST(Pace, FindsTheBestOfHalves) {
+  PaceClock clock;
+  clock.run_until(10000, true, [](int threads) { return threads == 2 ? 5.0 : 10.0 + threads; });
+  EXPECT_EQ(clock.spent[1] + clock.spent[2] + clock.spent[4] + clock.spent[8], clock.now);
+  EXPECT_GT(clock.spent[2], clock.now / 2);
+  EXPECT_EQ(clock.spent[1] > 0, true);  // tried, as two threads were better than four
+}
+
+TEST(Pace, TakesAllThreadsAgainWhenOthersHaveLeft) {
+  PaceClock clock;
+  clock.run_until(2000, true, [](int threads) { return 5.0 * threads; });
+  EXPECT_GT(clock.spent[1], clock.now / 2);
+  clock.spent = {};
+  clock.run_until(4000, false, [](int threads) { return 20.0 / threads; });
+  EXPECT_GT(clock.spent[8], 1'200'000'000);
+  EXPECT_FALSE(clock.pace.is_timed());
+}
+
+TEST(Pace, TriesLessAndLessOftenWhereAllThreadsAreBest) {
+  PaceClock clock;
+  clock.run_until(20000, true, [](int threads) { return 20.0 / threads; });
+  EXPECT_LT(clock.spent[4], clock.now / 50);
+  EXPECT_EQ(clock.spent[1], 0);
+}
+
+TEST(Pace, UseThreadsHoldsUntilTheTeamIsGivenBack) {
+  team([] {
+    EXPECT_EQ(threads_at_hand(), 4);
+    use_threads(2);
+    EXPECT_EQ(threads_at_hand(), 2);
+    EXPECT_EQ(sum_in_chunks(1000, 7), 499500);
+    use_threads(99);
+    EXPECT_EQ(threads_at_hand(), 4);
+    use_threads(1);
+  });
+  use_threads(3);  // without a team: nothing
+  EXPECT_EQ(threads_at_hand(), 1);
+  team([] { EXPECT_EQ(threads_at_hand(), 4); });
+}
+
+TEST(Pace, AHelperPutAsideIsALongWait) {
+  team([] {
+    const std::uint32_t before = long_waits();
+    std::atomic<int> started{0};
+    const auto holder = std::this_thread::get_id();
+    parallel_chunks(2, [&](std::int64_t) {
+      ++started;
+      const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+      while (started < 2 && std::chrono::steady_clock::now() < late) std::this_thread::yield();
+      if (std::this_thread::get_id() != holder)
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    });
+    if (started == 2) {
+      EXPECT_GE(long_waits(), before + 1);
+    }
+  });
+}
 
 }  // namespace

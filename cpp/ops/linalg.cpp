@@ -3,6 +3,7 @@
 
 #include "base/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm_slices.h"
 #include "ops/op.h"
 #include "ops/spectral.h"
 
@@ -74,6 +75,8 @@ Kernel matmul_kernel(const BindArgs& args, const MatmulShape& s, Dim count) {
   const Dim m = s.m, n = s.n, k = s.k;
   const Dim a_row = s.transpose_a ? 1 : k, a_k = s.transpose_a ? m : 1;
   const Dim b_k = s.transpose_b ? 1 : n, b_col = s.transpose_b ? k : 1;
+  if (count == 1 && s.transpose_a && !s.transpose_b && slices_of(m, n, k) > 1)
+    return [=](const Run& r) { gemm_slices<T>(m, n, k, r.in<T>(0), r.in<T>(1), r.out<T>(0)); };
   const Shape a_batch = leading(args.in[0].shape, 2), b_batch = leading(args.in[1].shape, 2);
   if (element_count(b_batch) == 1 && (count == 1 || !s.transpose_a)) {
     // One b for all: the leading axes of a are more rows.

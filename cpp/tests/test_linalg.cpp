@@ -45,6 +45,30 @@ TEST(Matmul, EveryElementIsOneChainOfFusedSteps) {
         }
 }
 
+// The rows [first, first + count) of a matrix.
+Tensor rows_of(const Tensor& a, Dim first, Dim count) {
+  const Dim columns = a.shape()[1];
+  Tensor rows(Spec{a.dtype(), {count, columns}});
+  const std::size_t row = static_cast<std::size_t>(columns) * item_size(a.dtype());
+  std::memcpy(rows.raw(), static_cast<const std::byte*>(a.raw()) + first * row, rows.bytes());
+  return rows;
+}
+
+TEST(Matmul, SumsOverManyRowsAreChainsOfSlicesInATree) {
+  const Dim k = 4099, m = 19, n = 70;
+  const Tensor a = f32(uniform({k, m}, -1, 1, 1)), b = f32(uniform({k, n}, -1, 1, 2));
+  Tensor part[4];
+  for (Dim i = 0; i < 4; ++i) {
+    const Dim first = k * i / 4, count = k * (i + 1) / 4 - first;
+    part[i] = chains<float>(rows_of(a, first, count), rows_of(b, first, count), true, false);
+  }
+  Tensor sum(Spec{DType::f32, {m, n}});
+  const auto at = [&part](int i, Dim j) { return part[i].data<float>()[j]; };
+  for (Dim j = 0; j < m * n; ++j)
+    sum.data<float>()[j] = (at(0, j) + at(1, j)) + (at(2, j) + at(3, j));
+  EXPECT_TRUE(same_bits(run_one("matmul", {a, b}, {{"transpose_a", true}}), sum));
+}
+
 TEST(Matmul, BatchesAreProductsOfTheirOwn) {
   const Tensor a = uniform({2, 3, 4, 5}), b = uniform({3, 5, 6}, -1, 1, 2);
   const Tensor c = run_one("matmul", {a, b});
@@ -98,6 +122,8 @@ TEST(Dense, ThreadsDoNotMatter) {
   const Tensor x = f32(uniform({1000, 33})), dy = f32(uniform({1000, 65}, -1, 1, 2));
   expect_same_for_all_threads("matmul", {x, dy}, {{"transpose_a", true}});
   expect_same_for_all_threads("matmul", {dy, f32(uniform({33, 65}))}, {{"transpose_b", true}});
+  const Tensor many = f32(uniform({9000, 64})), rows = f32(uniform({9000, 90}, -1, 1, 2));
+  expect_same_for_all_threads("matmul", {many, rows}, {{"transpose_a", true}});
 }
 
 TEST(Qr, FactorsGiveTheMatrixBack) {

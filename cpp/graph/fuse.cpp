@@ -16,7 +16,7 @@ class Fuser {
   void run() {
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       rows_into_update(graph_.nodes[i]);
-      bias_into_product(graph_.nodes[i]);
+      bias_into_product(i);
       bias_into_transposed(graph_.nodes[i]);
       activation_into_producer(i);
     }
@@ -52,22 +52,44 @@ class Fuser {
   }
 
   // add(matmul(x, w), b)  ->  dense(x, w, b)
-  void bias_into_product(Node& node) {
+  // add(reshape(matmul(x, w)), b)  ->  reshape(dense(x, w, reshape(b))), where b has a value for
+  // every column: heads of an attention.
+  void bias_into_product(std::size_t index) {
+    const Node node = graph_.nodes[index];
     if (node.op->name != "add") return;
     for (std::size_t k = 0; k < 2; ++k) {
-      Node* product = rewrite_.sole_maker(node.in[k], "matmul");
+      const Node* const heads = rewrite_.sole_maker(node.in[k], "reshape");
+      const ValueId rows = heads != nullptr ? heads->in[0] : node.in[k];
+      const Node* const product = rewrite_.sole_maker(rows, "matmul");
       if (product == nullptr || attr_bool(product->attrs, "transpose_a", false) ||
           attr_bool(product->attrs, "transpose_b", false))
         continue;
-      const ValueId bias = node.in[1 - k];
-      const Shape& w = graph_.values[product->in[1]].spec.shape;
-      if (w.size() != 2 || graph_.values[bias].spec.shape != Shape{w[1]}) continue;
+      ValueId bias = node.in[1 - k];
+      const ValueId x = product->in[0], w = product->in[1];
+      if (graph_.values[w].spec.shape.size() != 2 || !is_for_columns(bias, w, node.in[k])) continue;
+      rewrite_.drop_maker(rows);
+      const Shape columns{graph_.values[w].spec.shape[1]};
+      if (graph_.values[bias].spec.shape != columns)
+        bias = rewrite_.emit_before(index, "reshape", {bias}, {{"shape", columns}});
+      if (heads == nullptr) return become(index, "dense", {x, w, bias}, {});
       rewrite_.drop_maker(node.in[k]);
-      node.in = {product->in[0], product->in[1], bias};
-      node.op = &find_op("dense");
-      node.attrs = {};
-      return;
+      const ValueId sum = rewrite_.emit_before(index, "dense", {x, w, bias});
+      return become(index, "reshape", {sum}, {{"shape", graph_.values[node.out[0]].spec.shape}});
     }
+  }
+
+  void become(std::size_t index, std::string_view op, std::vector<ValueId> in, Attrs attrs) {
+    Node& node = graph_.nodes[index];
+    node.op = &find_op(op);
+    node.in = std::move(in);
+    node.attrs = std::move(attrs);
+  }
+
+  // Does `bias` have the last axes of `sum`, and these a place for every column of w?
+  bool is_for_columns(ValueId bias, ValueId w, ValueId sum) const {
+    const Shape &b = graph_.values[bias].spec.shape, &to = graph_.values[sum].spec.shape;
+    return b.size() <= to.size() && std::equal(b.rbegin(), b.rend(), to.rbegin()) &&
+           dim_product(b) == graph_.values[w].spec.shape[1];
   }
 
   // add(conv_input_grad(dy, w), b)  ->  conv_input_grad(dy, w, b): a transposed convolution

@@ -166,6 +166,28 @@ TEST(Fuse, PutsBiasAndActivationIntoTheProduct) {
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data<float>()[i], c.data<float>()[i]);
 }
 
+TEST(Fuse, PutsTheBiasOfHeadsIntoTheirProduct) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {4, 3}}), w = b.input({DType::f32, {3, 6}}),
+                bias = b.input({DType::f32, {2, 3}});
+  b.output(b.add(bias, b.reshape(b.emit("matmul", {x, w}), {2, 2, 2, 3})));
+  const Graph plain = g;
+  simplify(g);
+  fuse(g);
+  verify(g);
+  EXPECT_EQ(count_ops(g, "dense"), 1u) << to_text(g);
+  EXPECT_EQ(count_ops(g, "add") + count_ops(g, "matmul"), 0u) << to_text(g);
+  const std::vector<Tensor> in{
+      Tensor::of<float>({4, 3}, {1, -2, 3, 4, 5, -6, 7, 8, 9, -1, 0, 2}),
+      Tensor::of<float>({3, 6}, {1, 2, -3, 4, 5, -6, 7, 8, 9, 1, -2, 3, -4, 5, 6, 7, 8, -9}),
+      Tensor::of<float>({2, 3}, {0.5F, -1, 2, 3, -4, 0.25F})};
+  const Tensor a = Program::make(g)->run(in)[0],
+               c = Program::make(plain, {false, false})->run(in)[0];
+  ASSERT_EQ(a.shape(), c.shape());
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data<float>()[i], c.data<float>()[i]);
+}
+
 TEST(Fuse, PutsBiasAndActivationIntoTheTransposedConvolution) {
   Graph g;
   Builder b(g);

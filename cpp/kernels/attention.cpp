@@ -55,15 +55,23 @@ void to_strip(const T* from, Dim from_row, Dim rows, Dim size, T factor, T* to) 
       to, size * kQueries<T>, [=](Vec<T> v) { return v * factor; }, to);
 }
 
-// to [rows, padded size] = factor times rows; the lanes beyond are 0.
+// to [rows, padded size] = rows, each times its factor; the lanes beyond are 0.
 template <class T>
-void to_padded(const T* from, Dim from_row, Dim rows, Dim size, T factor, T* to) {
+void to_padded(const T* from, Dim from_row, Dim rows, Dim size, const T* factors, T* to) {
   const Dim row = padded<T>(size);
   for (Dim i = 0; i < rows; ++i, from += from_row, to += row) {
-    std::fill(to + size, to + row, T{0});
+    if (size < row) std::fill(to + size, to + row, T{0});
     apply<T>(
-        to, size, [=](Vec<T> v) { return v * factor; }, from);
+        to, size, [factor = factors[i]](Vec<T> v) { return v * factor; }, from);
   }
+}
+
+// rows of `size` elements, from from_row to to_row apart
+template <class T>
+void copy_rows(const T* from, Dim from_row, Dim rows, Dim size, T* to, Dim to_row) {
+  for (Dim i = 0; i < rows; ++i, from += from_row, to += to_row)
+    apply<T>(
+        to, size, [](Vec<T> v) { return v; }, from);
 }
 
 // The queries [first, first + rows) of one head of one batch row.
@@ -119,8 +127,9 @@ class Scores {
   }
 
   // Replaces the scores by their exponentials, relative to the largest of the query; gives one over
-  // their sums.
-  StripRow<T> exponentials(const Block& b, T* scores) const {
+  // their sums. after(key, exponentials) sees a row while it is in registers.
+  template <class After>
+  StripRow<T> exponentials(const Block& b, T* scores, const After& after) const {
     constexpr Dim kSlice = 64;  // rounding errors grow with a slice, not with the sum
     StripRow<T> most = get(scores), total{};
     for (Dim j = 1; j < b.keys; ++j) {
@@ -136,6 +145,7 @@ class Scores {
           part[v] += z[v];
         }
         put(scores + j * kQueries<T>, z);
+        after(j, z);
       }
       for (int v = 0; v < kVectors; ++v) total[v] += part[v];
     }
@@ -181,6 +191,15 @@ class Scores {
   const AttentionShape& s_;
 };
 
+template <class T>
+void scale_strip(Dim size, const StripRow<T>& factor, T* strip) {
+  for (Dim e = 0; e < size; ++e) {
+    StripRow<T> row = get(strip + e * kQueries<T>);
+    for (int v = 0; v < kVectors; ++v) row[v] *= factor[v];
+    put(strip + e * kQueries<T>, row);
+  }
+}
+
 // out rows = the transpose of a strip [size, kQueries].
 template <class T>
 void from_strip(const T* strip, Dim rows, Dim size, T* out, Dim out_row) {
@@ -201,15 +220,11 @@ class ForwardPass {
     std::fill_n(out, out_size, T{0});
     if (b.keys > 0) {
       scores_.fill(b, query, scores, nullptr);
-      const StripRow<T> share = scores_.exponentials(b, scores);
+      const StripRow<T> share = scores_.exponentials(b, scores, [](Dim, const StripRow<T>&) {});
       multiply<kVectors, T>(
           s_.value_size, {b.keys, call_.value + scores_.value_at(b), 1, scores_.value_row(), scores,
                           kQueries<T>, out, kQueries<T>, false});
-      for (Dim e = 0; e < s_.value_size; ++e) {
-        StripRow<T> row = get(out + e * kQueries<T>);
-        for (int v = 0; v < kVectors; ++v) row[v] *= share[v];
-        put(out + e * kQueries<T>, row);
-      }
+      scale_strip(s_.value_size, share, out);
     }
     from_strip(out, b.rows, s_.value_size, call_.out + scores_.out_at(b), scores_.out_row());
   }
@@ -247,22 +262,20 @@ class BackwardPass {
     const Dim group = s_.heads / s_.key_heads;
     for (Dim h = key_head * group; h < (key_head + 1) * group; ++h)
       for (Dim i = 0; i < scores_.blocks(); ++i) run_block(scores_.block(batch, h, i), to);
-    for (Dim j = 0; j < s_.keys; ++j) {
-      const Dim row = batch * s_.keys + j;
-      std::copy_n(to.d_key + j * size_, s_.size,
-                  call_.d_key + row * scores_.key_row() + key_head * s_.size);
-      std::copy_n(to.d_value + j * value_size_, s_.value_size,
-                  call_.d_value + row * scores_.value_row() + key_head * s_.value_size);
-    }
+    const Block all = scores_.block(batch, key_head * group, 0);
+    copy_rows(to.d_key, size_, s_.keys, s_.size, call_.d_key + scores_.key_at(all),
+              scores_.key_row());
+    copy_rows(to.d_value, value_size_, s_.keys, s_.value_size,
+              call_.d_value + scores_.value_at(all), scores_.value_row());
   }
 
  private:
   // Strips of a block, its rows with padding, and the sums of all blocks.
   struct Buffers {
     T *shares, *d_scores, *capped;  // strips [keys, kQueries]
-    T *query, *d_out;               // strips [size, kQueries]; d_query replaces d_out
-    T *query_rows, *d_out_rows;     // [kQueries, padded size]
-    T *d_key, *d_value;             // [keys, padded size]
+    T *query, *d_out;            // strips [size, kQueries]; out replaces query, and d_query d_out
+    T *query_rows, *d_out_rows;  // [kQueries, padded size]
+    T *d_key, *d_value;          // [keys, padded size]
   };
 
   Buffers buffers() const {
@@ -288,30 +301,40 @@ class BackwardPass {
     return b;
   }
 
+  // A query's shares are its exponentials times one factor. That goes to what the products read
+  // and write by query instead: to d_out, to the query and to d_query.
   void run_block(const Block& b, const Buffers& to) const {
     if (b.keys == 0) return clear_queries(b);
-    const T scale = static_cast<T>(forward_.options.scale);
     const T* const d_out = call_.d_out + scores_.out_at(b);
     scores_.fill(b, to.query, to.shares, to.capped);
-    const StripRow<T> share = scores_.exponentials(b, to.shares);
     to_strip(d_out, scores_.out_row(), b.rows, s_.value_size, T{1}, to.d_out);
     multiply<kVectors, T>(
         b.keys, {s_.value_size, forward_.value + scores_.value_at(b), scores_.value_row(), 1,
                  to.d_out, kQueries<T>, to.d_scores, kQueries<T>, false});
-    to_products(b, share, to);
-    to_padded(d_out, scores_.out_row(), b.rows, s_.value_size, T{1}, to.d_out_rows);
+    to_strip(call_.out + scores_.out_at(b), scores_.out_row(), b.rows, s_.value_size, T{1},
+             to.query);
+    const StripRow<T> factor = to_products(b, to);
+    T factors[kQueries<T>];
+    put(factors, factor);
+    if (call_.d_bias != nullptr) keep_bias(b, factors, to.d_scores);
+    if (to.capped != nullptr)
+      apply<T>(
+          to.d_scores, b.keys * kQueries<T>, [](Vec<T> d, Vec<T> c) { return d * (1 - c * c); },
+          to.d_scores, to.capped);
+    to_padded(d_out, scores_.out_row(), b.rows, s_.value_size, factors, to.d_out_rows);
     multiply<T>(b.keys, value_size_ / kLanes<T>,
                 {b.rows, to.shares, kQueries<T>, 1, to.d_out_rows, value_size_, to.d_value,
                  value_size_, true});
-    to_padded(forward_.query + scores_.query_at(b), scores_.query_row(), b.rows, s_.size, scale,
+    const T scale = static_cast<T>(forward_.options.scale);
+    for (T& f : factors) f *= scale;
+    to_padded(forward_.query + scores_.query_at(b), scores_.query_row(), b.rows, s_.size, factors,
               to.query_rows);
     multiply<T>(b.keys, size_ / kLanes<T>,
                 {b.rows, to.d_scores, kQueries<T>, 1, to.query_rows, size_, to.d_key, size_, true});
     T* const d_query = to.d_out;
     multiply<kVectors, T>(s_.size, {b.keys, forward_.key + scores_.key_at(b), 1, scores_.key_row(),
                                     to.d_scores, kQueries<T>, d_query, kQueries<T>, false});
-    apply<T>(
-        d_query, s_.size * kQueries<T>, [=](Vec<T> v) { return v * scale; }, d_query);
+    scale_strip(s_.size, get(factors), d_query);
     from_strip(d_query, b.rows, s_.size, call_.d_query + scores_.query_at(b), scores_.query_row());
   }
 
@@ -320,39 +343,35 @@ class BackwardPass {
     for (Dim i = 0; i < b.rows; ++i, row += scores_.query_row()) std::fill_n(row, s_.size, T{0});
   }
 
-  // From the exponentials and the gradients of the shares to the shares and the gradients of the
-  // queries' products with the keys, both in place.
-  void to_products(const Block& b, const StripRow<T>& share, const Buffers& to) const {
+  // From the scores and the gradients of the shares to the exponentials and, but for the queries'
+  // factors, the gradients of the queries' products with the keys, both in place. Gives the
+  // factors. What a query's gradients have in common is the product of its result and of the
+  // result's gradient.
+  StripRow<T> to_products(const Block& b, const Buffers& to) const {
     StripRow<T> along{};
-    for (Dim j = 0; j < b.keys; ++j) {
-      StripRow<T> p = get(to.shares + j * kQueries<T>);
-      const StripRow<T> d = get(to.d_scores + j * kQueries<T>);
-      for (int v = 0; v < kVectors; ++v) {
-        p[v] *= share[v];
-        along[v] += p[v] * d[v];
-      }
-      put(to.shares + j * kQueries<T>, p);
+    for (Dim e = 0; e < s_.value_size; ++e) {
+      const StripRow<T> out = get(to.query + e * kQueries<T>);
+      const StripRow<T> d = get(to.d_out + e * kQueries<T>);
+      for (int v = 0; v < kVectors; ++v) along[v] += out[v] * d[v];
     }
-    for (Dim j = 0; j < b.keys; ++j) {
-      const StripRow<T> p = get(to.shares + j * kQueries<T>);
+    const StripRow<T> factor = scores_.exponentials(b, to.shares, [&](Dim j, const StripRow<T>& p) {
       StripRow<T> d = get(to.d_scores + j * kQueries<T>);
       for (int v = 0; v < kVectors; ++v) d[v] = p[v] * (d[v] - along[v]);
       put(to.d_scores + j * kQueries<T>, d);
-    }
+    });
     if (scores_.may_hide())
       scores_.each_hidden(b, [&](Dim j, Dim i) { to.d_scores[j * kQueries<T> + i] = 0; });
-    if (call_.d_bias != nullptr) keep_bias(b, to.d_scores);
-    if (to.capped != nullptr)
-      apply<T>(
-          to.d_scores, b.keys * kQueries<T>, [](Vec<T> d, Vec<T> c) { return d * (1 - c * c); },
-          to.d_scores, to.capped);
+    return factor;
   }
 
-  void keep_bias(const Block& b, const T* d_scores) const {
-    T* const rows = call_.d_bias + ((b.batch * s_.heads + b.head) * s_.queries + b.first) * s_.keys;
-    from_strip(d_scores, b.rows, b.keys, rows, s_.keys);
-    for (Dim i = 0; i < b.rows; ++i)
-      std::fill(rows + i * s_.keys + b.keys, rows + (i + 1) * s_.keys, T{0});
+  void keep_bias(const Block& b, const T* factors, const T* d_scores) const {
+    T* row = call_.d_bias + ((b.batch * s_.heads + b.head) * s_.queries + b.first) * s_.keys;
+    from_strip(d_scores, b.rows, b.keys, row, s_.keys);
+    for (Dim i = 0; i < b.rows; ++i, row += s_.keys) {
+      apply<T>(
+          row, b.keys, [factor = factors[i]](Vec<T> v) { return v * factor; }, row);
+      std::fill(row + b.keys, row + s_.keys, T{0});
+    }
   }
 
   const AttentionBackward<T>& call_;

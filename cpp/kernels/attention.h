@@ -45,6 +45,7 @@ struct AttentionForward {
 template <class T>
 struct AttentionBackward {
   AttentionForward<T> forward;  // without `out`
+  const T* out;                 // its result
   const T* d_out;
   T* d_query;
   T* d_key;

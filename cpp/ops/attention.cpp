@@ -6,8 +6,9 @@
 //             scale, soft_cap = 0 (none), is_causal = false)
 //     -> [B,T,N,E]; N is a multiple of M
 //
-// attention_grad takes d_out after these and makes the shares again: it gives the gradients of
-// query, key and value, and with wants_bias that of the bias before it is summed, [B,N,T,S].
+// attention_grad takes the result and d_out after these and makes the shares again: it gives the
+// gradients of query, key and value, and with wants_bias that of the bias before it is summed,
+// [B,N,T,S].
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -94,13 +95,14 @@ std::vector<Spec> infer_forward(const InferArgs& a) {
 
 std::vector<Spec> infer_grad(const InferArgs& a) {
   const Inputs at(a.attrs);
-  require_count(a, at.count + 1);
+  require_count(a, at.count + 2);
   const Shape scores = infer_scores(a, at);
-  const Spec& d_out = a[at.count];
-  require_same_dtype(a[kQuery], d_out);
-  require_rank(d_out, 4, "d_out (batch, time, heads, size)");
   const Shape wanted{scores[0], scores[2], scores[1], a[kValue].shape[3]};
-  for (std::size_t i = 0; i < 4; ++i) merged(d_out.shape[i], wanted[i], "the sizes of the result");
+  for (std::size_t k = at.count; k < at.count + 2; ++k) {
+    require_same_dtype(a[kQuery], a[k]);
+    require_rank(a[k], 4, "the result and d_out (batch, time, heads, size)");
+    for (std::size_t i = 0; i < 4; ++i) merged(a[k].shape[i], wanted[i], "the sizes of the result");
+  }
   std::vector<Spec> out{a[kQuery], a[kKey], a[kValue]};
   if (attr_bool(a.attrs, "wants_bias", false)) out.push_back({a[kQuery].dtype, scores});
   return out;
@@ -186,7 +188,8 @@ Bound bind_grad(const BindArgs& a) {
         return r.out<T>(i) != nullptr ? r.out<T>(i) : reinterpret_cast<T*>(r.scratch + offsets[i]);
       };
       attention_backward(AttentionBackward<T>{.forward = with_inputs(described, r, at),
-                                              .d_out = r.in<T>(at.count),
+                                              .out = r.in<T>(at.count),
+                                              .d_out = r.in<T>(at.count + 1),
                                               .d_query = target(0),
                                               .d_key = target(1),
                                               .d_value = target(2),
@@ -202,7 +205,7 @@ Grads vjp(Builder& b, const VjpArgs& v) {
   const bool wants_bias = at.bias != kAbsent && v.wanted[at.bias];
   attrs["wants_bias"] = wants_bias;
   std::vector<ValueId> in(v.in.begin(), v.in.end());
-  in.push_back(v.d_out[0]);
+  in.insert(in.end(), {v.out[0], v.d_out[0]});
   const std::vector<ValueId> d = b.emit_all("attention_grad", in, attrs);
   Grads grads(v.in.size(), kNoValue);
   std::copy(d.begin(), d.begin() + 3, grads.begin());

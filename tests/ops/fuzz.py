@@ -55,7 +55,10 @@ TEMPLATES: dict[str, list[Call]] = {
         ),
     ],
     "attention_grad": [
-        (floats((2, 5, 4, 3), (2, 6, 2, 3), (2, 6, 2, 7), (2, 5, 4, 7)), {"scale": 0.5}),
+        (
+            floats((2, 5, 4, 3), (2, 6, 2, 3), (2, 6, 2, 7), (2, 5, 4, 7), (2, 5, 4, 7)),
+            {"scale": 0.5},
+        ),
     ],
     "avg_pool": [
         (floats((2, 5, 7, 3)), POOL),

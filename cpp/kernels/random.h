@@ -25,64 +25,99 @@ struct RandomStream {
   std::uint64_t seed = 0, counter = 0;
 };
 
-using Words = Vec<std::uint32_t>;
+// Words in 64-bit lanes: the lower half of a lane counts, the upper one holds what is left over
+// from a product.
+using Wide = Vec<std::uint64_t>;
 
-// The 64-bit products of the even 32-bit lanes (`by` holds a 32-bit factor in each 64-bit lane).
-using Pairs = Vec<std::uint64_t>;
-LAMINA_INLINE Pairs multiply_even(Pairs x, Pairs by) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-  return (Pairs)_mm256_mul_epu32((__m256i)x, (__m256i)by);
-#elif defined(__SSE2__) && !defined(__AVX512F__)
-  return (Pairs)_mm_mul_epu32((__m128i)x, (__m128i)by);
+// The 64-bit products of the lower halves.
+LAMINA_INLINE Wide multiply_lower(Wide x, Wide by) {
+#if defined(__AVX512F__)
+  // All lanes: the form without a mask makes GCC 12 warn of its own header.
+  return (Wide)_mm512_maskz_mul_epu32(0xFF, (__m512i)x, (__m512i)by);
+#elif defined(__AVX2__)
+  return (Wide)_mm256_mul_epu32((__m256i)x, (__m256i)by);
+#elif defined(__SSE2__)
+  return (Wide)_mm_mul_epu32((__m128i)x, (__m128i)by);
 #else
-  return (x & broadcast<std::uint64_t>(0xFFFFFFFFu)) * by;
+  const Wide lower = broadcast<std::uint64_t>(0xFFFFFFFFu);
+  return (x & lower) * (by & lower);
 #endif
-}
-// The halves of the products of all lanes.
-LAMINA_INLINE void multiply_wide(Words x, Pairs by, Words& high, Words& low) {
-  const Pairs lower = broadcast<std::uint64_t>(0xFFFFFFFFu);
-  const Pairs even = multiply_even((Pairs)x, by), odd = multiply_even((Pairs)x >> 32, by);
-  high = (Words)((even >> 32) | (odd & ~lower));
-  low = (Words)((even & lower) | (odd << 32));
 }
 
 // A factor as lanes. The compiler must not know its value: it would replace the product by a dozen
 // shifts and sums.
-LAMINA_INLINE Pairs hidden_factor(std::uint64_t factor) {
+LAMINA_INLINE Wide hidden_factor(std::uint64_t factor) {
   asm("" : "+r"(factor));
   return broadcast<std::uint64_t>(factor);
 }
 
-inline void philox_group(const RandomStream& s, std::uint64_t group, std::uint32_t* words) {
-  static_assert(kPhiloxLanes % kLanes<std::uint32_t> == 0);
-  alignas(64) static constexpr std::uint32_t kOrder[kPhiloxLanes] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                                                     8, 9, 10, 11, 12, 13, 14, 15};
-  const Pairs factor_a = hidden_factor(0xD2511F53u), factor_c = hidden_factor(0xCD9E8D57u);
-  const std::uint64_t block =
-      group * kPhiloxLanes;  // a multiple of 16: adding kOrder carries nothing
-  for (int first = 0; first < kPhiloxLanes; first += kLanes<std::uint32_t>) {
-    Words a = load(kOrder + first) + static_cast<std::uint32_t>(block);
-    Words b = broadcast(static_cast<std::uint32_t>(block >> 32));
-    Words c = broadcast(static_cast<std::uint32_t>(s.counter));
-    Words d = broadcast(static_cast<std::uint32_t>(s.counter >> 32));
+// A stream with the keys of its rounds.
+class Philox {
+  using Keys = std::uint64_t[2];
+
+ public:
+  explicit Philox(const RandomStream& s) : counter_(s.counter) {
     auto key_0 = static_cast<std::uint32_t>(s.seed),
          key_1 = static_cast<std::uint32_t>(s.seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-      Words a_high, a_low, c_high, c_low;
-      multiply_wide(a, factor_a, a_high, a_low);
-      multiply_wide(c, factor_c, c_high, c_low);
-      a = c_high ^ b ^ key_0;
-      b = c_low;
-      c = a_high ^ d ^ key_1;
-      d = a_low;
+    for (Keys& keys : keys_) {
+      keys[0] = key_0;
+      keys[1] = key_1;
       key_0 += 0x9E3779B9u;
       key_1 += 0xBB67AE85u;
     }
-    store(words + first, a);
-    store(words + kPhiloxLanes + first, b);
-    store(words + 2 * kPhiloxLanes + first, c);
-    store(words + 3 * kPhiloxLanes + first, d);
   }
+
+  void group(std::uint64_t group, std::uint32_t* words) const {
+    constexpr int lanes = kLanes<std::uint32_t>;
+    static_assert(kPhiloxLanes % lanes == 0);
+    const Wide lower = broadcast<std::uint64_t>(0xFFFFFFFFu);
+    for (int first = 0; first < kPhiloxLanes; first += lanes) {
+      Blocks even, odd;
+      const std::uint64_t block = group * kPhiloxLanes + static_cast<std::uint64_t>(first);
+      start(block, even);
+      start(block + 1, odd);
+      mix(even, odd);
+      for (int place = 0; place < 4; ++place)
+        store(words + place * kPhiloxLanes + first,
+              (Vec<std::uint32_t>)((even[place] & lower) | (odd[place] << 32)));
+    }
+  }
+
+ private:
+  using Blocks = Wide[4];  // their words 0, 1, 2 and 3
+
+  // Every second block from `block` on. No carry: a group begins with a multiple of 16.
+  void start(std::uint64_t block, Blocks& x) const {
+    alignas(64) static constexpr std::uint64_t kOrder[] = {0, 2, 4, 6, 8, 10, 12, 14};
+    x[0] = load(kOrder) + block;
+    x[1] = broadcast(block >> 32);
+    x[2] = broadcast(counter_);
+    x[3] = broadcast(counter_ >> 32);
+  }
+
+  // The two take turns, so that one's products run while the other's are waited for.
+  void mix(Blocks& even, Blocks& odd) const {
+    const Wide factor_0 = hidden_factor(0xD2511F53u), factor_2 = hidden_factor(0xCD9E8D57u);
+    const auto mix_once = [&](Blocks& x, const Keys& keys) {
+      const Wide product_0 = multiply_lower(x[0], factor_0),
+                 product_2 = multiply_lower(x[2], factor_2);
+      x[0] = (product_2 >> 32) ^ x[1] ^ keys[0];
+      x[1] = product_2;
+      x[2] = (product_0 >> 32) ^ x[3] ^ keys[1];
+      x[3] = product_0;
+    };
+    for (const Keys& keys : keys_) {
+      mix_once(even, keys);
+      mix_once(odd, keys);
+    }
+  }
+
+  std::uint64_t counter_;
+  Keys keys_[10];
+};
+
+inline void philox_group(const RandomStream& s, std::uint64_t group, std::uint32_t* words) {
+  Philox(s).group(group, words);
 }
 
 // The probability p as a threshold for a word: P(word < threshold) = p, and nothing for p = 0.

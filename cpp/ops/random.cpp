@@ -74,9 +74,9 @@ struct Drop {
       std::fill_n(out, n, T{0});
       return;
     }
-    each_group(n, [&](std::uint64_t g, Dim at, Dim count) {
+    each_group(n, [&, philox = Philox(s)](std::uint64_t g, Dim at, Dim count) {
       std::uint32_t words[kGroupWords];
-      philox_group(s, g, words);
+      philox.group(g, words);
       drop_group<T>(words, threshold, x + at, static_cast<T>(scale), out + at,
                     static_cast<int>(count));
     });

@@ -20,12 +20,12 @@ struct ForwardSlice {
   T* let_in;    // [rows, units]: the state behind the reset gate
   T* output;    // [rows, units]: the last output, which differs from h under a mask
   T* product;   // [rows, 3 * units]
+  const T *packed_kernel, *packed_recurrent;
 };
 
 template <class T>
 struct ForwardScratch {
-  T* packed_kernel;
-  T* packed_recurrent;
+  T* packed;                                    // weights that threads share
   T* projected;                                 // of the distinct words
   T *h, *entering, *let_in, *output, *product;  // for the whole batch
   std::size_t bytes;
@@ -33,8 +33,8 @@ struct ForwardScratch {
   ForwardScratch(const RnnShape& s, std::byte* memory) {
     Carver carve(memory);
     const Dim wide = kGruGates * s.units, state = s.batch * s.units;
-    packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
-    packed_recurrent = carve.take<T>(PackedGates<T>::size(s.units, kGruGates));
+    packed = carve.take<T>(shared_weights(packed_b_size<T>(wide, s.features) +
+                                          PackedGates<T>::size(s.units, kGruGates)));
     projected = carve.take<T>(most_words(s) * wide);
     h = carve.take<T>(state);
     entering = carve.take<T>(state);
@@ -51,7 +51,9 @@ struct ForwardScratch {
             entering + at,
             let_in + at,
             output + at,
-            product + at * kGruGates};
+            product + at * kGruGates,
+            nullptr,
+            nullptr};
   }
 };
 
@@ -81,18 +83,26 @@ class ForwardPass {
         s_(call.shape),
         cell_(cell),
         scratch_(s_, scratch),
-        packed_(scratch_.packed_recurrent, s_.units, kGruGates, call.recurrent) {}
+        packed_(s_.units, kGruGates, call.recurrent) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
-    each_group([&](Group g) { packed_.pack(g.first, g.count); });
     if (call_.words != nullptr)
-      project_words(*call_.words, s_.features, wide(), call_.x, scratch_.packed_kernel, call_.bias,
-                    scratch_.projected);
+      project_words(*call_.words, s_.features, wide(), call_.x, call_.kernel, scratch_.packed,
+                    call_.bias, scratch_.projected);
+    const Dim kernel = call_.words != nullptr ? 0 : packed_b_size<T>(wide(), s_.features);
+    const auto pack = [&](T* to) {
+      if (kernel > 0) pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, to);
+      each_group([&](Group g) { packed_.pack(g.first, g.count, to + kernel); });
+    };
+    const PackedWeights packed(kernel + PackedGates<T>::size(s_.units, kGruGates), scratch_.packed,
+                               pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
+      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_);
+      slice.packed_kernel = packed.here();
+      slice.packed_recurrent = slice.packed_kernel + kernel;
+      run_slice(slice);
     });
   }
 
@@ -140,7 +150,7 @@ class ForwardPass {
       for (Dim i = 0; i < slice.rows; ++i)
         gemm_packed_serial<T>(
             count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
-            scratch_.packed_kernel, z + i * row_stride, columns, {.bias = call_.bias});
+            slice.packed_kernel, z + i * row_stride, columns, {.bias = call_.bias});
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
                  [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * columns; });
@@ -171,8 +181,9 @@ class ForwardPass {
       state = slice.entering;
     }
     const T* bias = call_.recurrent_bias == nullptr ? nullptr : call_.recurrent_bias + g.first * n;
-    gemm_packed_serial<T>(slice.rows, g.count * n, n, state, n, packed_.at(g.first),
-                          slice.product + g.first * n, wide(), {.bias = bias});
+    gemm_packed_serial<T>(slice.rows, g.count * n, n, state, n,
+                          slice.packed_recurrent + packed_.at(g.first), slice.product + g.first * n,
+                          wide(), {.bias = bias});
   }
 
   void run_row(const Slice& slice, Dim i, Dim step, const T* z) const {
@@ -221,6 +232,7 @@ struct BackwardSlice {
   T* held;     // [rows, units]: of the outputs that repeat an earlier one
   T* carried;  // [rows, units]: of the state before the step; without a mask the same as dh
   T* through;  // [rows, units]: of what entered a product
+  const T* packed;
 };
 
 template <class T>
@@ -232,7 +244,7 @@ struct BackwardScratch {
   BackwardScratch(const RnnShape& s, std::byte* memory) {
     Carver carve(memory);
     const Dim state = s.batch * s.units;
-    packed = carve.take<T>(PackedGates<T>::size(s.units, kGruGates));
+    packed = carve.take<T>(shared_weights(PackedGates<T>::size(s.units, kGruGates)));
     dh = carve.take<T>(state);
     held = carve.take<T>(state);
     carried = carve.take<T>(state);
@@ -241,7 +253,8 @@ struct BackwardScratch {
   }
   BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, bool masked) const {
     const Dim at = first * s.units;
-    return {first, last - first, dh + at, held + at, (masked ? carried : dh) + at, through + at};
+    return {first,        last - first, dh + at, held + at, (masked ? carried : dh) + at,
+            through + at, nullptr};
   }
 };
 
@@ -253,14 +266,19 @@ class BackwardPass {
         s_(call.shape),
         cell_(cell),
         scratch_(s_, scratch),
-        packed_(scratch_.packed, s_.units, kGruGates, call.recurrent) {}
+        packed_(s_.units, kGruGates, call.recurrent) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    each_group([&](Group g) { packed_.pack_transposed(g.first, g.count); });
+    const auto pack = [&](T* to) {
+      each_group([&](Group g) { packed_.pack_transposed(g.first, g.count, to); });
+    };
+    const PackedWeights packed(PackedGates<T>::size(s_.units, kGruGates), scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, call_.mask != nullptr));
+      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_, call_.mask != nullptr);
+      slice.packed = packed.here();
+      run_slice(slice);
     });
   }
 
@@ -327,8 +345,9 @@ class BackwardPass {
   void go_through(const Slice& slice, Group g, Dim t, T* target, bool accumulate) const {
     const Dim n = s_.units;
     const T* dz = call_.dz + (slice.first * s_.steps + t) * kept() + g.first * n;
-    gemm_packed_serial<T>(slice.rows, n, g.count * n, dz, s_.steps * kept(), packed_.at(g.first),
-                          target, n, {.accumulate = accumulate});
+    gemm_packed_serial<T>(slice.rows, n, g.count * n, dz, s_.steps * kept(),
+                          slice.packed + packed_.at(g.first), target, n,
+                          {.accumulate = accumulate});
     if (call_.recurrent_masks != nullptr)
       multiply_row(target, target, call_.recurrent_masks + (g.first * s_.batch + slice.first) * n,
                    slice.rows * n);

@@ -34,6 +34,7 @@ struct ForwardSlice {
   T* masked_h;  // [rows, units]: h times a recurrent mask
   T* output;    // [rows, units]: the last output, which differs from h under a mask
   T* product;   // [rows, gates * units]
+  const T *packed_kernel, *packed_recurrent;
 };
 
 // With recurrent masks the recurrent kernel is packed gate by gate, without as one.
@@ -44,8 +45,7 @@ Dim packed_recurrent_size(Dim units, Dim gates, Dim columns, Dim depth) {
 
 template <class T>
 struct ForwardScratch {
-  T* packed_kernel;
-  T* packed_recurrent;
+  T* packed;                               // weights that threads share
   T* projected;                            // of the distinct words
   T *h, *c, *masked_h, *output, *product;  // for the whole batch
   std::size_t bytes;
@@ -53,8 +53,8 @@ struct ForwardScratch {
   ForwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
     Carver carve(memory);
     const Dim wide = gates * s.units, state = s.batch * s.units;
-    packed_kernel = carve.take<T>(packed_b_size<T>(wide, s.features));
-    packed_recurrent = carve.take<T>(packed_recurrent_size<T>(s.units, gates, wide, s.units));
+    packed = carve.take<T>(shared_weights(packed_b_size<T>(wide, s.features) +
+                                          packed_recurrent_size<T>(s.units, gates, wide, s.units)));
     projected = carve.take<T>(most_words(s) * wide);
     h = carve.take<T>(state);
     c = carve.take<T>(state);
@@ -65,7 +65,8 @@ struct ForwardScratch {
   }
   ForwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, Dim gates) const {
     const Dim at = first * s.units;
-    return {first, last - first, h + at, c + at, masked_h + at, output + at, product + at * gates};
+    return {first,       last - first,         h + at,  c + at, masked_h + at,
+            output + at, product + at * gates, nullptr, nullptr};
   }
 };
 
@@ -76,6 +77,7 @@ struct BackwardSlice {
   T* dc;      // [rows, units]
   T* held;    // [rows, units]: of the outputs that repeat an earlier one
   T* before;  // [rows, units]: of the state before the step, through the product
+  const T* packed;
 };
 
 template <class T>
@@ -87,7 +89,8 @@ struct BackwardScratch {
   BackwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
     Carver carve(memory);
     const Dim state = s.batch * s.units;
-    packed = carve.take<T>(packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units));
+    packed = carve.take<T>(
+        shared_weights(packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units)));
     dh = carve.take<T>(state);
     dc = carve.take<T>(state);
     held = carve.take<T>(state);
@@ -96,7 +99,7 @@ struct BackwardScratch {
   }
   BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
     const Dim at = first * s.units;
-    return {first, last - first, dh + at, dc + at, held + at, before + at};
+    return {first, last - first, dh + at, dc + at, held + at, before + at, nullptr};
   }
 };
 
@@ -109,30 +112,37 @@ class ForwardPass {
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, scratch_.packed_kernel);
-    pack_recurrent();
     if (call_.words != nullptr)
-      project_words(*call_.words, s_.features, wide(), call_.x, scratch_.packed_kernel, call_.bias,
-                    scratch_.projected);
+      project_words(*call_.words, s_.features, wide(), call_.x, call_.kernel, scratch_.packed,
+                    call_.bias, scratch_.projected);
+    const Dim kernel = call_.words != nullptr ? 0 : packed_b_size<T>(wide(), s_.features);
+    const auto pack = [&](T* to) {
+      if (kernel > 0) pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, to);
+      pack_recurrent(to + kernel);
+    };
+    const PackedWeights packed(
+        kernel + packed_recurrent_size<T>(s_.units, Cell::kGates, wide(), s_.units),
+        scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates));
+      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates);
+      slice.packed_kernel = packed.here();
+      slice.packed_recurrent = slice.packed_kernel + kernel;
+      run_slice(slice);
     });
   }
 
  private:
   using Slice = ForwardSlice<T>;
   Dim wide() const { return Cell::kGates * s_.units; }
-  T* packed_gate(Dim gate) const {
-    return scratch_.packed_recurrent + gate * packed_b_size<T>(s_.units, s_.units);
-  }
-  void pack_recurrent() const {
+  Dim packed_gate(Dim gate) const { return gate * packed_b_size<T>(s_.units, s_.units); }
+  void pack_recurrent(T* to) const {
     if (call_.recurrent_masks == nullptr) {
-      pack_b<T>(wide(), s_.units, call_.recurrent, wide(), 1, scratch_.packed_recurrent);
+      pack_b<T>(wide(), s_.units, call_.recurrent, wide(), 1, to);
       return;
     }
     for (Dim g = 0; g < Cell::kGates; ++g)
-      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, wide(), 1, packed_gate(g));
+      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, wide(), 1, to + packed_gate(g));
   }
   // The input step that is processed as number `step`.
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
@@ -167,7 +177,7 @@ class ForwardPass {
       for (Dim i = 0; i < slice.rows; ++i)
         gemm_packed_serial<T>(
             count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
-            scratch_.packed_kernel, z + i * row_stride, wide(), {.bias = call_.bias});
+            slice.packed_kernel, z + i * row_stride, wide(), {.bias = call_.bias});
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
                  [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * wide(); });
@@ -185,15 +195,16 @@ class ForwardPass {
   void multiply_recurrent(const Slice& slice) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks == nullptr) {
-      gemm_packed_serial<T>(slice.rows, wide(), n, slice.h, n, scratch_.packed_recurrent,
+      gemm_packed_serial<T>(slice.rows, wide(), n, slice.h, n, slice.packed_recurrent,
                             slice.product, wide(), {});
       return;
     }
     for (Dim g = 0; g < Cell::kGates; ++g) {
       const T* mask = call_.recurrent_masks + (g * s_.batch + slice.first) * n;
       multiply_row(slice.masked_h, slice.h, mask, slice.rows * n);
-      gemm_packed_serial<T>(slice.rows, n, n, slice.masked_h, n, packed_gate(g),
-                            slice.product + g * n, wide(), {});
+      gemm_packed_serial<T>(slice.rows, n, n, slice.masked_h, n,
+                            slice.packed_recurrent + packed_gate(g), slice.product + g * n, wide(),
+                            {});
     }
   }
 
@@ -262,27 +273,29 @@ class BackwardPass {
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
-    pack_transposed();
+    const auto pack = [&](T* to) { pack_transposed(to); };
+    const PackedWeights packed(packed_recurrent_size<T>(s_.units, Cell::kGates, s_.units, wide()),
+                               scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      run_slice(scratch_.slice(slices.begin(i), slices.end(i), s_));
+      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_);
+      slice.packed = packed.here();
+      run_slice(slice);
     });
   }
 
  private:
   using Slice = BackwardSlice<T>;
   Dim wide() const { return Cell::kGates * s_.units; }
-  T* packed_gate(Dim gate) const {
-    return scratch_.packed + gate * packed_b_size<T>(s_.units, s_.units);
-  }
+  Dim packed_gate(Dim gate) const { return gate * packed_b_size<T>(s_.units, s_.units); }
   // For dh = dz U^T.
-  void pack_transposed() const {
+  void pack_transposed(T* to) const {
     if (call_.recurrent_masks == nullptr) {
-      pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), scratch_.packed);
+      pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), to);
       return;
     }
     for (Dim g = 0; g < Cell::kGates; ++g)
-      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, 1, wide(), packed_gate(g));
+      pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, 1, wide(), to + packed_gate(g));
   }
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
 
@@ -337,7 +350,7 @@ class BackwardPass {
     const T* dz = call_.dz + (slice.first * s_.steps + t) * wide();
     if (call_.recurrent_masks != nullptr) return to_state_before_by_gate(slice, t, dz);
     T* target = call_.mask == nullptr ? slice.dh : slice.before;
-    gemm_packed_serial<T>(slice.rows, n, wide(), dz, s_.steps * wide(), scratch_.packed, target, n,
+    gemm_packed_serial<T>(slice.rows, n, wide(), dz, s_.steps * wide(), slice.packed, target, n,
                           {});
     if (call_.mask == nullptr) return;
     for (Dim i = 0; i < slice.rows; ++i)
@@ -350,8 +363,8 @@ class BackwardPass {
     for (Dim i = 0; i < slice.rows; ++i)
       if (counts(slice.first + i, t)) zero_row(slice.dh + i * n, n);
     for (Dim g = 0; g < Cell::kGates; ++g) {
-      gemm_packed_serial<T>(slice.rows, n, n, dz + g * n, s_.steps * wide(), packed_gate(g),
-                            slice.before, n, {});
+      gemm_packed_serial<T>(slice.rows, n, n, dz + g * n, s_.steps * wide(),
+                            slice.packed + packed_gate(g), slice.before, n, {});
       const T* mask = call_.recurrent_masks + (g * s_.batch + slice.first) * n;
       multiply_row(slice.before, slice.before, mask, slice.rows * n);
       for (Dim i = 0; i < slice.rows; ++i)

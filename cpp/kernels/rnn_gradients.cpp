@@ -16,19 +16,36 @@ constexpr Dim kRows = 112;     // of a product, at once: whole tiles, a few to s
 constexpr Dim kWordRows = 28;  // the same where each row is a sum first
 constexpr Dim kMaskedRows = 512;
 
+// The gradients of the weights are sums over all steps of all rows. Groups of rows have sums of
+// their own, which are then added up: so a thread reads what it has written in the pass over the
+// steps, and nobody else. The groups depend on the shape only, and with them the order of the
+// terms. Groups are few where a sum takes as long to store as to compute.
+Dim count_groups(const RnnShape& s) {
+  constexpr Dim kMost = 64;
+  const Dim least_places = 2 * (s.features + s.units);
+  Dim groups = 1;
+  while (2 * groups <= std::min(kMost, Slices(s.batch).count) &&
+         2 * groups * least_places <= s.places())
+    groups *= 2;
+  return groups;
+}
+
 template <class T>
 struct Scratch {
-  T *packed, *sums, *rows, *entering, *bias;
+  T *packed, *sums, *rows, *entering;
+  T* partial;    // of each group: the kernel's gradient, the recurrent kernel's, the biases'
+  Dim elements;  // of one group's
   std::size_t bytes;
 
   Scratch(const RnnShape& s, Dim gates, Dim kept, bool masked, std::byte* memory) {
     Carver carve(memory);
     const Dim wide = gates * s.units, words = most_words(s);
-    packed = carve.take<T>(packed_b_size<T>(s.features, wide));
+    packed = carve.take<T>(shared_weights(packed_b_size<T>(s.features, wide)));
     sums = carve.take<T>(words * wide);
     rows = carve.take<T>(words * s.features);
     entering = carve.take<T>(masked ? s.places() * s.units : 0);
-    bias = carve.take<T>(kept * s.units);
+    elements = (s.features + s.units) * wide + kept * s.units;
+    partial = carve.take<T>(count_groups(s) * elements);
     bytes = carve.used();
   }
 };
@@ -39,17 +56,23 @@ class Gradients {
   Gradients(const RnnGradients<T>& call, std::byte* scratch)
       : call_(call),
         s_(call.shape),
+        groups_(count_groups(s_)),
         scratch_(s_, call.gates, call.kept, call.recurrent_masks != nullptr, scratch) {}
 
   void run() const {
     if (call_.words != nullptr) {
       if (call_.dx != nullptr || call_.dkernel != nullptr) of_words();
-    } else {
-      if (call_.dx != nullptr) of_inputs();
-      if (call_.dkernel != nullptr) of_kernel();
+    } else if (call_.dx != nullptr) {
+      of_inputs();
     }
-    if (call_.drecurrent != nullptr) of_recurrent();
-    if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr) of_biases();
+    // With fewer groups than threads, the products of one after the other are shared out.
+    const auto of_group = [&](std::int64_t g) { sum_group(g); };
+    if (groups_ < threads_at_hand()) {
+      for (Dim g = 0; g < groups_; ++g) of_group(g);
+    } else {
+      parallel_chunks(groups_, of_group);
+    }
+    add_groups();
   }
 
  private:
@@ -69,34 +92,36 @@ class Gradients {
 
   // dx = dz kernel^T
   void of_inputs() const {
+    const auto pack = [&](T* to) { pack_kernel(to); };
+    const PackedWeights packed(packed_b_size<T>(s_.features, wide()), scratch_.packed, pack);
+    const Slices slices(s_.batch);  // those of the pass over the steps
+    parallel_chunks(slices.count, [&](std::int64_t i) {
+      const T* const weights = packed.here();
+      const Dim end = slices.end(i) * s_.steps;
+      for (Dim begin = slices.begin(i) * s_.steps; begin < end; begin += kRows)
+        each_part([&](Dim from, Dim to, Dim count) {
+          gemm_packed_serial<T>(
+              std::min(kRows, end - begin), s_.features, count, call_.dz + begin * kept() + from,
+              kept(), weights + packed_b_size<T>(s_.features, to), call_.dx + begin * s_.features,
+              s_.features, {.accumulate = to > 0});
+        });
+    });
+  }
+  // Transposed, part by part.
+  void pack_kernel(T* to_memory) const {
     each_part([&](Dim, Dim to, Dim count) {
-      pack_b<T>(s_.features, count, call_.kernel + to, 1, wide(), packed_part(to));
-    });
-    parallel_for(s_.places(), kRows, [&](Dim begin, Dim end) {
-      each_part([&](Dim from, Dim to, Dim count) {
-        gemm_packed_serial<T>(end - begin, s_.features, count, call_.dz + begin * kept() + from,
-                              kept(), packed_part(to), call_.dx + begin * s_.features, s_.features,
-                              {.accumulate = to > 0});
-      });
-    });
-  }
-  T* packed_part(Dim column) const {
-    return scratch_.packed + packed_b_size<T>(s_.features, column);
-  }
-
-  // dkernel = x^T dz
-  void of_kernel() const {
-    each_part([&](Dim from, Dim to, Dim count) {
-      gemm<T>(s_.features, count, s_.places(), call_.x, 1, s_.features, call_.dz + from, kept(), 1,
-              call_.dkernel + to, wide(), {});
+      pack_b<T>(s_.features, count, call_.kernel + to, 1, wide(),
+                to_memory + packed_b_size<T>(s_.features, to));
     });
   }
 
-  // Both through the sum of dz over the places of each word.
+  // dx through the sum of dz over the places of each word, which the kernel's gradient takes too.
   void of_words() const {
     const Distinct& words = *call_.words;
-    if (call_.dx != nullptr)
-      pack_b<T>(s_.features, wide(), call_.kernel, 1, wide(), scratch_.packed);
+    const auto pack = [&](T* to) {
+      if (call_.dx != nullptr) pack_b<T>(s_.features, wide(), call_.kernel, 1, wide(), to);
+    };
+    const PackedWeights packed(packed_b_size<T>(s_.features, wide()), scratch_.packed, pack);
     parallel_for(words.count(), kWordRows, [&](Dim begin, Dim end) {
       for (Dim slot = begin; slot < end; ++slot) {
         copy_row(scratch_.rows + slot * s_.features, call_.x + words.value(slot) * s_.features,
@@ -105,15 +130,12 @@ class Gradients {
       }
       if (call_.dx != nullptr)
         gemm_packed_serial<T>(end - begin, s_.features, wide(), scratch_.sums + begin * wide(),
-                              wide(), scratch_.packed, call_.dx + begin * s_.features, s_.features,
+                              wide(), packed.here(), call_.dx + begin * s_.features, s_.features,
                               {});
     });
     if (call_.dx != nullptr)
       zero_row(call_.dx + words.count() * s_.features,
                (most_words(s_) - words.count()) * s_.features);
-    if (call_.dkernel != nullptr)
-      gemm<T>(s_.features, wide(), words.count(), scratch_.rows, 1, s_.features, scratch_.sums,
-              wide(), 1, call_.dkernel, wide(), {});
   }
   void sum_places(Dim slot) const {
     const Distinct& words = *call_.words;
@@ -126,24 +148,61 @@ class Gradients {
     });
   }
 
-  // drecurrent = h^T dz, each gate with the state it saw.
-  void of_recurrent() const {
+  bool is_alone() const { return groups_ == 1; }  // and writes to the outputs
+  // What the rows of group g, or its share of the words, add to the gradients of the weights.
+  void sum_group(Dim g) const {
+    T* const partial = scratch_.partial + g * scratch_.elements;
+    T* const kernel = is_alone() ? call_.dkernel : partial;
+    T* const recurrent = is_alone() ? call_.drecurrent : partial + s_.features * wide();
+    const Dim first = s_.batch * g / groups_, last = s_.batch * (g + 1) / groups_;
+    if (call_.dkernel != nullptr) {
+      if (call_.words != nullptr) {
+        const Dim words = call_.words->count();
+        of_kernel(words * g / groups_, words * (g + 1) / groups_, scratch_.rows, kernel);
+      } else {
+        of_kernel(first * s_.steps, last * s_.steps, call_.x, kernel);
+      }
+    }
+    if (call_.drecurrent != nullptr) of_recurrent(first, last, recurrent);
+    if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr)
+      kernels::reduce_columns<kernels::SumOf, T>(call_.dz + first * s_.steps * kept(),
+                                                 (last - first) * s_.steps, kept(), kept(),
+                                                 partial + (s_.features + s_.units) * wide());
+  }
+
+  // dkernel = x^T dz over some places, or the same over words.
+  void of_kernel(Dim begin, Dim end, const T* x, T* out) const {
+    const auto multiply = [&](const T* dz, Dim row, Dim to, Dim count) {
+      gemm<T>(s_.features, count, end - begin, x + begin * s_.features, 1, s_.features, dz, row, 1,
+              out + to, wide(), {});
+    };
+    if (call_.words != nullptr) return multiply(scratch_.sums + begin * wide(), wide(), 0, wide());
+    each_part([&](Dim from, Dim to, Dim count) {
+      multiply(call_.dz + begin * kept() + from, kept(), to, count);
+    });
+  }
+
+  // drecurrent = h^T dz over the rows [first, last), each gate with the state it saw.
+  void of_recurrent(Dim first, Dim last, T* out) const {
+    const Dim begin = first * s_.steps;
     const auto multiply = [&](const T* state, Dim gate, Dim count) {
-      gemm<T>(s_.units, count * s_.units, s_.places(), state, 1, s_.units,
-              call_.dz + gate * s_.units, kept(), 1, call_.drecurrent + gate * s_.units, wide(),
-              {});
+      gemm<T>(s_.units, count * s_.units, (last - first) * s_.steps, state + begin * s_.units, 1,
+              s_.units, call_.dz + begin * kept() + gate * s_.units, kept(), 1,
+              out + gate * s_.units, wide(), {});
     };
     if (call_.recurrent_masks == nullptr && call_.let_in == nullptr)
       return multiply(call_.before, 0, call_.gates);
     for (Dim gate = 0; gate < call_.gates; ++gate) {
-      const bool last = gate == call_.gates - 1;
-      const T* state = last && call_.let_in != nullptr ? call_.let_in : call_.before;
-      multiply(call_.recurrent_masks == nullptr ? state : masked(state, gate), gate, 1);
+      const bool is_last = gate == call_.gates - 1;
+      const T* state = is_last && call_.let_in != nullptr ? call_.let_in : call_.before;
+      if (call_.recurrent_masks != nullptr) state = masked(state, gate, first, last);
+      multiply(state, gate, 1);
     }
   }
-  const T* masked(const T* state, Dim gate) const {
-    parallel_for(s_.places(), kMaskedRows, [&](Dim begin, Dim end) {
-      for (Dim place = begin; place < end; ++place) {
+  // The states of the rows [first, last) as the gate saw them.
+  const T* masked(const T* state, Dim gate, Dim first, Dim last) const {
+    parallel_for((last - first) * s_.steps, kMaskedRows, [&](Dim from, Dim to) {
+      for (Dim place = first * s_.steps + from; place < first * s_.steps + to; ++place) {
         const Dim row = gate * s_.batch + place / s_.steps;
         multiply_row(scratch_.entering + place * s_.units, state + place * s_.units,
                      call_.recurrent_masks + row * s_.units, s_.units);
@@ -152,21 +211,33 @@ class Gradients {
     return scratch_.entering;
   }
 
-  void of_biases() const {
-    constexpr Dim kStrip = 4 * kLanes<T>;
-    parallel_for(kept(), kStrip, [&](Dim begin, Dim end) {
-      kernels::reduce_columns<kernels::SumOf, T>(call_.dz + begin, s_.places(), end - begin, kept(),
-                                                 scratch_.bias + begin);
-    });
+  // The gradients, each the sum of what the groups have.
+  void add_groups() const {
+    const Dim kernel = s_.features * wide(), recurrent = s_.units * wide();
+    if (!is_alone()) {
+      add_groups(0, kernel, call_.dkernel);
+      add_groups(kernel, recurrent, call_.drecurrent);
+    }
+    const Dim bias = kernel + recurrent;
     if (call_.dbias != nullptr)
-      each_part([&](Dim from, Dim to, Dim count) {
-        copy_row(call_.dbias + to, scratch_.bias + from, count);
-      });
-    if (call_.drecurrent_bias != nullptr) copy_row(call_.drecurrent_bias, scratch_.bias, wide());
+      each_part(
+          [&](Dim from, Dim to, Dim count) { add_groups(bias + from, count, call_.dbias + to); });
+    add_groups(bias, wide(), call_.drecurrent_bias);
+  }
+  void add_groups(Dim at, Dim count, T* out) const {
+    constexpr Dim kGrain = Dim{1} << 14;
+    if (out == nullptr) return;
+    parallel_for(count, kGrain, [&](Dim begin, Dim end) {
+      const T* const first = scratch_.partial + at + begin;
+      copy_row(out + begin, first, end - begin);
+      for (Dim g = 1; g < groups_; ++g)
+        add_row(out + begin, first + g * scratch_.elements, end - begin);
+    });
   }
 
   const RnnGradients<T>& call_;
   const RnnShape& s_;
+  const Dim groups_;
   const Scratch<T> scratch_;
 };
 

@@ -2,7 +2,9 @@
 // recurrent kernels.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "base/parallel.h"
@@ -52,15 +54,56 @@ struct Slices {
   Dim batch, count;
 };
 
-// The projected input of every distinct row of a table, one after the other.
+// ---- Weights packed for the products of one job. Every thread packs small ones for itself, when
+// it comes to its first chunk: a copy for all would travel from core to core in every call. Large
+// ones are packed once, to `shared`.
+constexpr Dim kMostOwnWeights = Dim{1} << 20;
+constexpr Dim shared_weights(Dim size) { return size <= kMostOwnWeights ? 0 : size; }
+inline std::uint64_t new_job() {
+  static std::atomic<std::uint64_t> jobs{0};
+  return jobs.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+// The job whose weights the calling thread's workspace holds.
+inline std::uint64_t& packed_job() {
+  thread_local std::uint64_t job = 0;
+  return job;
+}
+template <class T, class Pack>
+class PackedWeights {
+ public:
+  // pack(to) writes `size` elements.
+  PackedWeights(Dim size, T* shared, const Pack& pack)
+      : size_(size), shared_(shared_weights(size) > 0 ? shared : nullptr), pack_(pack) {
+    if (shared_ != nullptr) pack_(shared_);
+  }
+  const T* here() const {
+    if (shared_ != nullptr) return shared_;
+    T* const own = workspace<T>(3, static_cast<std::size_t>(size_));
+    if (packed_job() != job_) pack_(own);
+    packed_job() = job_;
+    return own;
+  }
+
+ private:
+  Dim size_;
+  T* shared_;
+  const Pack& pack_;
+  std::uint64_t job_ = new_job();
+};
+
+// The projected input of every distinct row of a table, one after the other. `shared` is the place
+// of a large packed kernel.
 template <class T>
-void project_words(const Distinct& words, Dim features, Dim wide, const T* table,
-                   const T* packed_kernel, const T* bias, T* projected) {
+void project_words(const Distinct& words, Dim features, Dim wide, const T* table, const T* kernel,
+                   T* shared, const T* bias, T* projected) {
+  const auto pack = [=](T* to) { pack_b<T>(wide, features, kernel, wide, 1, to); };
+  const PackedWeights packed(packed_b_size<T>(wide, features), shared, pack);
   parallel_for(words.count(), 2 * kProjectedSteps, [&](Dim begin, Dim end) {
+    const T* const weights = packed.here();
     T* rows = workspace<T>(2, static_cast<std::size_t>((end - begin) * features));
     for (Dim i = begin; i < end; ++i)
       copy_row(rows + (i - begin) * features, table + words.value(i) * features, features);
-    gemm_packed_serial<T>(end - begin, wide, features, rows, features, packed_kernel,
+    gemm_packed_serial<T>(end - begin, wide, features, rows, features, weights,
                           projected + begin * wide, wide, {.bias = bias});
   });
 }
@@ -96,19 +139,19 @@ class PackedGates {
  public:
   static Dim size(Dim units, Dim gates) { return gates * packed_b_size<T>(units, units); }
 
-  PackedGates(T* memory, Dim units, Dim gates, const T* recurrent)
-      : memory_(memory), recurrent_(recurrent), units_(units), wide_(gates * units) {}
-  T* at(Dim gate) const { return memory_ + size(units_, gate); }
+  PackedGates(Dim units, Dim gates, const T* recurrent)
+      : recurrent_(recurrent), units_(units), wide_(gates * units) {}
+  // Where a gate lies from the begin of the packed kernel.
+  Dim at(Dim gate) const { return size(units_, gate); }
   // For products with the group's columns, and with these transposed.
-  void pack(Dim first, Dim count) const {
-    pack_b<T>(count * units_, units_, recurrent_ + first * units_, wide_, 1, at(first));
+  void pack(Dim first, Dim count, T* to) const {
+    pack_b<T>(count * units_, units_, recurrent_ + first * units_, wide_, 1, to + at(first));
   }
-  void pack_transposed(Dim first, Dim count) const {
-    pack_b<T>(units_, count * units_, recurrent_ + first * units_, 1, wide_, at(first));
+  void pack_transposed(Dim first, Dim count, T* to) const {
+    pack_b<T>(units_, count * units_, recurrent_ + first * units_, 1, wide_, to + at(first));
   }
 
  private:
-  T* memory_;
   const T* recurrent_;
   Dim units_, wide_;
 };

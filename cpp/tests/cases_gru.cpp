@@ -46,6 +46,7 @@ OpCase several_slices(bool after) {
   return gru_case(after, gru_inputs(after, 19, 2, 1, 17),
                   {{"return_sequences", true}, {"go_backwards", true}});
 }
+OpCase two_groups(bool after) { return gru_case(after, gru_inputs(after, 19, 4, 1, 2)); }
 OpCase masked(bool after, bool sequences, bool zero, int output) {
   return gru_case(
       after, gru_inputs(after, 4, 5, 2, 3, {kMask}),
@@ -86,6 +87,8 @@ const AddCases gru_cases{
     last_state(false),
     several_slices(true),
     several_slices(false),
+    two_groups(true),
+    two_groups(false),
     masked(true, true, false, 0),
     masked(false, true, false, 0),
     masked(true, false, false, 1),

@@ -55,6 +55,12 @@ const AddCases lstm_cases{
      .in = rnn_inputs(true, 19, 2, 1, 17),  // more than one slice, no size divides
      .attrs = {{"return_sequences", true}, {"go_backwards", true}},
      .output = 0},
+    {.op = "lstm", .in = rnn_inputs(true, 19, 4, 1, 2), .output = 0},  // two groups of rows
+    {.op = "lstm",
+     .in = with(rnn_inputs(true, 19, 4, 1, 2), {uniform({4, 19, 2}, 0.5, 1.5, 7)}),
+     .attrs = {{"has_recurrent_mask", true}},
+     .differentiable = kLstmInputs,
+     .output = 0},
     {.op = "lstm",
      .in = with(rnn_inputs(true, 4, 5, 2, 3), {kMask}),
      .attrs = {{"has_mask", true}, {"return_sequences", true}},

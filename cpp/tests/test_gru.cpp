@@ -199,7 +199,7 @@ TEST(Gru, ThreadsDoNotChangeTheBits) {
     const Attrs attrs{{"return_sequences", true}, {"reset_after", after}};
     set_num_threads(1);
     const std::vector<Tensor> one = train(in, attrs);
-    for (const int threads : {2, 3}) {
+    for (const int threads : {2, 3, 8}) {
       set_num_threads(threads);
       const std::vector<Tensor> many = train(in, attrs);
       for (std::size_t i = 0; i < one.size(); ++i)

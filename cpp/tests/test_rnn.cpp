@@ -230,7 +230,7 @@ TEST(Rnn, ThreadsDoNotChangeTheBits) {
     const Attrs attrs{{"return_sequences", true}};
     set_num_threads(1);
     const std::vector<Tensor> one = train(op, in, attrs);
-    for (const int threads : {2, 3}) {
+    for (const int threads : {2, 3, 8}) {
       set_num_threads(threads);
       const std::vector<Tensor> many = train(op, in, attrs);
       for (std::size_t i = 0; i < one.size(); ++i)

@@ -12,8 +12,8 @@ namespace {
 
 using namespace rnn;
 
-constexpr Dim kRows = 112;     // of a product, at once: whole tiles, a few to share a panel
-constexpr Dim kWordRows = 28;  // the same where each row is a sum first
+constexpr Dim kRows = 112;      // of a product, at once: whole tiles, a few to share a panel
+constexpr Dim kWordRows = 112;  // of sums over the places of words
 constexpr Dim kMaskedRows = 512;
 
 // The gradients of the weights are sums over all steps of all rows. Groups of rows have sums of
@@ -24,7 +24,7 @@ Dim count_groups(const RnnShape& s) {
   constexpr Dim kMost = 64;
   const Dim least_places = 2 * (s.features + s.units);
   Dim groups = 1;
-  while (2 * groups <= std::min(kMost, Slices(s.batch).count) &&
+  while (2 * groups <= std::min({kMost, s.batch, std::max<Dim>(2, Slices(s.batch).count)}) &&
          2 * groups * least_places <= s.places())
     groups *= 2;
   return groups;
@@ -32,17 +32,15 @@ Dim count_groups(const RnnShape& s) {
 
 template <class T>
 struct Scratch {
-  T *packed, *sums, *rows, *entering;
+  T *packed, *entering;
   T* partial;    // of each group: the kernel's gradient, the recurrent kernel's, the biases'
   Dim elements;  // of one group's
   std::size_t bytes;
 
   Scratch(const RnnShape& s, Dim gates, Dim kept, bool masked, std::byte* memory) {
     Carver carve(memory);
-    const Dim wide = gates * s.units, words = most_words(s);
+    const Dim wide = gates * s.units;
     packed = carve.take<T>(shared_weights(packed_b_size<T>(s.features, wide)));
-    sums = carve.take<T>(words * wide);
-    rows = carve.take<T>(words * s.features);
     entering = carve.take<T>(masked ? s.places() * s.units : 0);
     elements = (s.features + s.units) * wide + kept * s.units;
     partial = carve.take<T>(count_groups(s) * elements);
@@ -61,7 +59,7 @@ class Gradients {
 
   void run() const {
     if (call_.words != nullptr) {
-      if (call_.dx != nullptr || call_.dkernel != nullptr) of_words();
+      of_all_words();
     } else if (call_.dx != nullptr) {
       of_inputs();
     }
@@ -92,7 +90,12 @@ class Gradients {
 
   // dx = dz kernel^T
   void of_inputs() const {
-    const auto pack = [&](T* to) { pack_kernel(to); };
+    const auto pack = [&](T* to) {
+      each_part([&](Dim, Dim first, Dim count) {
+        pack_b<T>(s_.features, count, call_.kernel + first, 1, wide(),
+                  to + packed_b_size<T>(s_.features, first));
+      });
+    };
     const PackedWeights packed(packed_b_size<T>(s_.features, wide()), scratch_.packed, pack);
     const Slices slices(s_.batch);  // those of the pass over the steps
     parallel_chunks(slices.count, [&](std::int64_t i) {
@@ -107,39 +110,45 @@ class Gradients {
         });
     });
   }
-  // Transposed, part by part.
-  void pack_kernel(T* to_memory) const {
-    each_part([&](Dim, Dim to, Dim count) {
-      pack_b<T>(s_.features, count, call_.kernel + to, 1, wide(),
-                to_memory + packed_b_size<T>(s_.features, to));
-    });
-  }
 
-  // dx through the sum of dz over the places of each word, which the kernel's gradient takes too.
-  void of_words() const {
-    const Distinct& words = *call_.words;
+  void of_all_words() const {
+    if (call_.dx == nullptr && call_.dkernel == nullptr) return;
     const auto pack = [&](T* to) {
       if (call_.dx != nullptr) pack_b<T>(s_.features, wide(), call_.kernel, 1, wide(), to);
     };
     const PackedWeights packed(packed_b_size<T>(s_.features, wide()), scratch_.packed, pack);
-    parallel_for(words.count(), kWordRows, [&](Dim begin, Dim end) {
-      for (Dim slot = begin; slot < end; ++slot) {
-        copy_row(scratch_.rows + slot * s_.features, call_.x + words.value(slot) * s_.features,
-                 s_.features);
-        sum_places(slot);
-      }
-      if (call_.dx != nullptr)
-        gemm_packed_serial<T>(end - begin, s_.features, wide(), scratch_.sums + begin * wide(),
-                              wide(), packed.here(), call_.dx + begin * s_.features, s_.features,
-                              {});
+    const Dim words = call_.words->count();
+    parallel_chunks(groups_, [&](std::int64_t g) {
+      of_words(words * g / groups_, words * (g + 1) / groups_, packed.here(), kernel_sum(g));
     });
     if (call_.dx != nullptr)
-      zero_row(call_.dx + words.count() * s_.features,
-               (most_words(s_) - words.count()) * s_.features);
+      zero_row(call_.dx + words * s_.features, (most_words(s_) - words) * s_.features);
   }
-  void sum_places(Dim slot) const {
+
+  // The words [begin, end): dx, and their share of the kernel's gradient, both through the sum of
+  // dz over the places of each word. A block of sums is used while the cache holds it.
+  void of_words(Dim begin, Dim end, const T* weights, T* dkernel) const {
     const Distinct& words = *call_.words;
-    T* sum = scratch_.sums + slot * wide();
+    T* const rows = workspace<T>(2, static_cast<std::size_t>(kWordRows * (s_.features + wide())));
+    T* const sums = rows + kWordRows * s_.features;
+    for (Dim first = begin; first < end; first += kWordRows) {
+      const Dim count = std::min(kWordRows, end - first);
+      for (Dim i = 0; i < count; ++i) {
+        copy_row(rows + i * s_.features, call_.x + words.value(first + i) * s_.features,
+                 s_.features);
+        sum_places(first + i, sums + i * wide());
+      }
+      if (call_.dx != nullptr)
+        gemm_packed_serial<T>(count, s_.features, wide(), sums, wide(), weights,
+                              call_.dx + first * s_.features, s_.features, {});
+      if (dkernel != nullptr)
+        gemm_serial<T>(s_.features, wide(), count, rows, 1, s_.features, sums, wide(), 1, dkernel,
+                       wide(), {.accumulate = first > begin});
+    }
+    if (begin == end && dkernel != nullptr) zero_row(dkernel, s_.features * wide());
+  }
+  void sum_places(Dim slot, T* sum) const {
+    const Distinct& words = *call_.words;
     const Dim first = words.first(slot);
     each_part([&](Dim from, Dim to, Dim count) {
       copy_row(sum + to, call_.dz + first * kept() + from, count);
@@ -149,36 +158,29 @@ class Gradients {
   }
 
   bool is_alone() const { return groups_ == 1; }  // and writes to the outputs
-  // What the rows of group g, or its share of the words, add to the gradients of the weights.
+  T* kernel_sum(Dim g) const {
+    return call_.dkernel == nullptr || is_alone() ? call_.dkernel
+                                                  : scratch_.partial + g * scratch_.elements;
+  }
+  // What the rows of group g add to the gradients of the weights.
   void sum_group(Dim g) const {
     T* const partial = scratch_.partial + g * scratch_.elements;
-    T* const kernel = is_alone() ? call_.dkernel : partial;
-    T* const recurrent = is_alone() ? call_.drecurrent : partial + s_.features * wide();
     const Dim first = s_.batch * g / groups_, last = s_.batch * (g + 1) / groups_;
-    if (call_.dkernel != nullptr) {
-      if (call_.words != nullptr) {
-        const Dim words = call_.words->count();
-        of_kernel(words * g / groups_, words * (g + 1) / groups_, scratch_.rows, kernel);
-      } else {
-        of_kernel(first * s_.steps, last * s_.steps, call_.x, kernel);
-      }
-    }
-    if (call_.drecurrent != nullptr) of_recurrent(first, last, recurrent);
+    if (call_.dkernel != nullptr && call_.words == nullptr)
+      of_kernel(first * s_.steps, last * s_.steps, kernel_sum(g));
+    if (call_.drecurrent != nullptr)
+      of_recurrent(first, last, is_alone() ? call_.drecurrent : partial + s_.features * wide());
     if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr)
       kernels::reduce_columns<kernels::SumOf, T>(call_.dz + first * s_.steps * kept(),
                                                  (last - first) * s_.steps, kept(), kept(),
                                                  partial + (s_.features + s_.units) * wide());
   }
 
-  // dkernel = x^T dz over some places, or the same over words.
-  void of_kernel(Dim begin, Dim end, const T* x, T* out) const {
-    const auto multiply = [&](const T* dz, Dim row, Dim to, Dim count) {
-      gemm<T>(s_.features, count, end - begin, x + begin * s_.features, 1, s_.features, dz, row, 1,
-              out + to, wide(), {});
-    };
-    if (call_.words != nullptr) return multiply(scratch_.sums + begin * wide(), wide(), 0, wide());
+  // dkernel = x^T dz over some places.
+  void of_kernel(Dim begin, Dim end, T* out) const {
     each_part([&](Dim from, Dim to, Dim count) {
-      multiply(call_.dz + begin * kept() + from, kept(), to, count);
+      gemm<T>(s_.features, count, end - begin, call_.x + begin * s_.features, 1, s_.features,
+              call_.dz + begin * kept() + from, kept(), 1, out + to, wide(), {});
     });
   }
 

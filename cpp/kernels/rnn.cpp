@@ -154,12 +154,7 @@ class ForwardPass {
         const Dim place = (slice.first + i) * s_.steps + t;
         return scratch_.projected + call_.words->slot(place) * wide();
       };
-      for (Dim step = 0; step < s_.steps; ++step) {
-        // Another core may have projected the words of the next step: asks for them in advance.
-        for (Dim i = 0; i < slice.rows && step + 1 < s_.steps; ++i)
-          prefetch_row(z_at(i, time(step + 1)), wide());
-        run_step(slice, step, z_at);
-      }
+      for (Dim step = 0; step < s_.steps; ++step) run_step(slice, step, z_at);
     } else {
       run_blocks(slice);
     }

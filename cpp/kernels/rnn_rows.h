@@ -31,11 +31,6 @@ void copy_or_zero(T* to, const T* from, Dim n) {
   }
 }
 template <class T>
-void prefetch_row(const T* row, Dim n) {
-  constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  for (Dim j = 0; j < n; j += kLine) __builtin_prefetch(row + j, 0, 2);
-}
-template <class T>
 void add_row(T* to, const T* term, Dim n) {
   apply<T>(
       to, n, [](Vec<T> a, Vec<T> b) { return a + b; }, to, term);

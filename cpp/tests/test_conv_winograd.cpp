@@ -1,4 +1,5 @@
-// Convolutions of 3 x 3 that take Winograd's way: float32 against the direct way in float64.
+// Convolutions that take Winograd's way, of 3 x 3 and along one axis: float32 against the direct
+// way in float64.
 #include "kernel_testing.h"
 #include "lamina/plan.h"
 
@@ -27,6 +28,17 @@ const Case kCases[] = {
     {{1, 10, 10, 16}, {3, 3, 16, 8}, {7, 5, 6, 9}},
     {{9, 16, 16, 70}, {3, 3, 70, 90}, {1, 1, 1, 1}},
     {{1, 3, 8, 8, 10}, {1, 3, 3, 10, 12}, {0, 0, 1, 1, 1, 1}},
+    {{3, 40, 16}, {3, 16, 16}, {0, 0}},
+    {{2, 41, 17}, {3, 17, 40}, {1, 1}},
+    {{2, 43, 33}, {4, 33, 24}, {1, 2}},
+    {{33, 40, 24}, {5, 24, 11}, {0, 0}},
+    {{2, 47, 16}, {5, 16, 16}, {4, 0}},
+    {{2, 13, 16}, {5, 16, 16}, {2, 2}},
+    {{1, 17, 16}, {5, 16, 16}, {0, 0}},
+    {{2, 101, 70}, {5, 70, 90}, {2, 2}},
+    {{1, 45, 16}, {5, 16, 20}, {9, -3}},
+    {{2, 50, 20}, {6, 20, 16}, {2, 3}},
+    {{2, 3, 42, 10}, {1, 5, 10, 26}, {0, 0, 2, 2}},
 };
 
 struct Operands {
@@ -79,26 +91,53 @@ TEST(Winograd, EqualsTheDirectWay) {
       const Tensor got = run_one(pass.op, singles(pass.in(o)), pass.attrs(c));
       const Tensor exact = run_one(pass.op, pass.in(o), pass.attrs(c));
       EXPECT_LT(error(got, exact), 2e-6) << pass.op << ' ' << testing::PrintToString(c);
+      const Tensor direct = run_one(pass.op, singles(pass.in(o)), pass.attrs(c, false));
+      EXPECT_FALSE(same_bits(got, direct)) << pass.op << ' ' << testing::PrintToString(c);
+    }
+  }
+}
+
+// What has too few outputs for a tile, and images of which planes or rows are cut off or added.
+TEST(Winograd, OtherShapesGoTheDirectWay) {
+  const Case cases[] = {{{2, 3, 8, 8, 16}, {1, 3, 3, 16, 16}, {0, -1, 1, 1, 1, 1}},
+                        {{2, 3, 8, 8, 16}, {1, 3, 3, 16, 16}, {1, 1, 1, 1, 1, 1}},
+                        {{2, 4, 40, 16}, {1, 5, 16, 16}, {0, -1, 2, 2}},
+                        {{2, 4, 40, 16}, {1, 5, 16, 16}, {1, 0, 2, 2}},
+                        {{2, 3, 16}, {5, 16, 16}, {2, 2}},
+                        {{2, 1, 16}, {3, 16, 16}, {1, 1}},
+                        {{2, 40, 16}, {2, 16, 16}, {0, 0}}};
+  for (const Case& c : cases) {
+    const Operands o(c);
+    for (const Pass& pass : kPasses) {
+      const auto in = singles(pass.in(o));
+      const Tensor got = run_one(pass.op, in, pass.attrs(c));
+      EXPECT_LT(error(got, run_one(pass.op, pass.in(o), pass.attrs(c))), 2e-6) << pass.op;
+      EXPECT_TRUE(same_bits(got, run_one(pass.op, in, pass.attrs(c, false)))) << pass.op;
     }
   }
 }
 
 // The bound that the documentation gives. It holds for sums of many products of numbers that vary
 // about zero; depth and width are those of common networks.
+void expect_bounded_error(const Case& c) {
+  const Operands o(c);
+  for (const Pass& pass : kPasses) {
+    const Tensor exact = run_one(pass.op, pass.in(o), pass.attrs(c));
+    const auto of = [&](bool winograd) {
+      return error(run_one(pass.op, singles(pass.in(o)), pass.attrs(c, winograd)), exact);
+    };
+    EXPECT_NE(of(true), of(false)) << "took the direct way: " << pass.op;
+    EXPECT_LT(of(true), pass.most * of(false)) << pass.op << ' ' << testing::PrintToString(c);
+    EXPECT_LT(of(true), 2e-6) << pass.op << ' ' << testing::PrintToString(c);
+  }
+}
+
 TEST(Winograd, ErrorIsBounded) {
   for (const Dim in : {16, 64, 128})
     for (const Dim out : {16, 64}) {
-      const Case c{{2, 24, 24, in}, {3, 3, in, out}, {1, 1, 1, 1}};
-      const Operands o(c);
-      for (const Pass& pass : kPasses) {
-        const Tensor exact = run_one(pass.op, pass.in(o), pass.attrs(c));
-        const auto of = [&](bool winograd) {
-          return error(run_one(pass.op, singles(pass.in(o)), pass.attrs(c, winograd)), exact);
-        };
-        EXPECT_NE(of(true), of(false)) << "took the direct way: " << pass.op;
-        EXPECT_LT(of(true), pass.most * of(false)) << pass.op << ' ' << testing::PrintToString(c);
-        EXPECT_LT(of(true), 2e-6) << pass.op << ' ' << testing::PrintToString(c);
-      }
+      expect_bounded_error({{2, 24, 24, in}, {3, 3, in, out}, {1, 1, 1, 1}});
+      for (const Dim taps : {3, 4, 5, 6})
+        expect_bounded_error({{4, 120, in}, {taps, in, out}, {taps / 2, taps - 1 - taps / 2}});
     }
 }
 
@@ -133,7 +172,8 @@ TEST(Winograd, ImagesDoNotKnowTheirBatch) {
 
 TEST(Winograd, ThreadsDoNotMatter) {
   const Case cases[] = {{{20, 32, 32, 16}, {3, 3, 16, 16}, {1, 1, 1, 1}},
-                        {{33, 8, 8, 70}, {3, 3, 70, 130}, {1, 1, 1, 1}}};
+                        {{33, 8, 8, 70}, {3, 3, 70, 130}, {1, 1, 1, 1}},
+                        {{33, 50, 70}, {5, 70, 130}, {4, 0}}};
   for (const Case& c : cases) {
     const Operands o(c);
     for (const Pass& pass : kPasses)

@@ -162,9 +162,10 @@ def is_flash_attention_enabled() -> bool | None:
 
 
 def enable_winograd() -> None:
-    """Let float32 convolutions of 3 x 3 without strides take Winograd's way (the default).
+    """Let float32 convolutions without strides take Winograd's way (the default).
 
-    It needs a quarter of the multiplications. Its sums are rounded at other places: their error
+    That is for kernels of 3 x 3, which then need a quarter of the multiplications, and of 3 to 6
+    taps along one axis, which need half or less. The sums are rounded at other places: their error
     against exact arithmetic (root mean square, relative to that of the result) is about twice that
     of the plain sums, for the gradient of the weights about four times, and below 2e-6 in all. A
     NaN or an infinity in the input reaches up to three pixels further. float64 never takes it.

@@ -39,6 +39,22 @@ def test_plain_sums_on_request() -> None:
     assert error() == fast
 
 
+def test_series_take_it_too() -> None:
+    series = RNG.standard_normal((3, 30, 16)).astype("float32")
+    for taps in (3, 4, 5, 6):
+        kernel = RNG.standard_normal((taps, 16, 24)).astype("float32")
+        for padding in ("valid", "same", "causal"):
+            layer = layers.Conv1D(24, taps, padding=padding, use_bias=False)
+            layer.build((None, 30, 16))
+            layer.set_weights([kernel])
+            config.enable_winograd()
+            fast = layer(series).numpy()
+            config.disable_winograd()
+            plain = layer(series).numpy()
+            assert np.any(fast != plain)
+            np.testing.assert_allclose(fast, plain, atol=5e-5)
+
+
 def test_transposed_convolution_follows_the_switch() -> None:
     kernel = np.swapaxes(KERNEL, 2, 3).copy()
 

@@ -138,6 +138,7 @@ void fuse(Graph& graph) {
   Fuser(graph).run();
   fuse_embeddings(graph);
   fuse_pooling(graph);
+  fuse_extremes(graph);
 }
 
 }  // namespace lamina

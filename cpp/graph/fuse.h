@@ -14,6 +14,9 @@ void fuse_dropouts(Graph& graph);
 // Maximum pooling joined with what comes before it.
 void fuse_pooling(Graph& graph);
 
+// Gradients of maxima and minima over all positions joined with those of what comes before.
+void fuse_extremes(Graph& graph);
+
 // rnn(embedding(table, ids), ...) -> rnn(table, ..., ids), and its gradient alike: a recurrent
 // layer over embedded words works once for each distinct word. After the sparse updates are found.
 void fuse_embeddings(Graph& graph);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "graph/readers.h"
 #include "graph/rewrite.h"
 #include "ops/conv_pool.h"
 
@@ -58,11 +59,7 @@ class ActivationGradients {
 
 class Convolutions {
  public:
-  explicit Convolutions(Graph& graph)
-      : graph_(graph), rewrite_(graph), readers_(graph.values.size()) {
-    for (std::size_t i = 0; i < graph.nodes.size(); ++i)
-      for (const ValueId id : graph.nodes[i].in) readers_[id].push_back(i);
-  }
+  explicit Convolutions(Graph& graph) : graph_(graph), rewrite_(graph), readers_(graph) {}
 
   void run() {
     const std::size_t count = graph_.nodes.size();
@@ -72,7 +69,7 @@ class Convolutions {
   }
 
  private:
-  static constexpr std::size_t kNone = ~std::size_t{0};
+  static constexpr std::size_t kNone = Readers::kNone;
 
   // The nodes of the way back: conv_weight_grad(x, dz) and the sum of dz over the pixels, where dz
   // is max_pool_grad(dp, argmax). Without a bias there is no sum.
@@ -114,7 +111,7 @@ class Convolutions {
       if (node.op->name == "conv_weight_grad" && node.in[0] == conv.in[0] && node.in[1] == dz &&
           shape(node.out[0]) == shape(conv.in[1]) && same_geometry(node.attrs, conv.attrs))
         back.weight_grad = reader;
-      else if (const std::size_t sum = sum_over_pixels(reader); sum != kNone)
+      else if (const std::size_t sum = readers_.sum_over_pixels(reader); sum != kNone)
         back.bias_grad = sum;
     }
     return back.weight_grad != kNone;
@@ -125,25 +122,6 @@ class Convolutions {
       const auto it = conv.find(entry.first);
       return entry.first == "kernel_shape" || (it != conv.end() && it->second == entry.second);
     });
-  }
-
-  // sum(dz) over all axes but the last, or the same of dz reshaped to (pixels, channels): the sum's
-  // index.
-  std::size_t sum_over_pixels(std::size_t index) const {
-    const Node& node = graph_.nodes[index];
-    const Shape& from = shape(node.in[0]);
-    if (node.op->name == "reshape") {
-      const ValueId flat = node.out[0];
-      if (shape(flat).size() != 2 || shape(flat)[1] != from.back() || readers_[flat].size() != 1)
-        return kNone;
-      return graph_.nodes[readers_[flat][0]].op->name == "sum" ? sum_over_pixels(readers_[flat][0])
-                                                               : kNone;
-    }
-    if (node.op->name != "sum" || shape(node.out[0]) != Shape{from.back()}) return kNone;
-    std::vector<std::int64_t> leading;
-    for (std::size_t i = 0; i + 1 < from.size(); ++i)
-      leading.push_back(static_cast<std::int64_t>(i));
-    return attr_ints(node.attrs, "axes", {}) == leading ? index : kNone;
   }
 
   void join_backward(const Node& conv, const Node& pool, Attrs attrs, const Backward& back) {
@@ -180,7 +158,7 @@ class Convolutions {
 
   Graph& graph_;
   Rewrite rewrite_;
-  std::vector<std::vector<std::size_t>> readers_;  // nodes
+  const Readers readers_;
 };
 
 }  // namespace

@@ -22,7 +22,16 @@ ConvShape::Axes last_axes(const Shape& sizes, Dim missing = 1) {
   return axes;
 }
 
-// Both operands have the rank of the data.
+// `whole` has `size` of what each number of the bias is added to.
+void require_bias(const Spec& bias, const char* whole, Dim size, const char* each) {
+  require_rank(bias, 1, "bias");
+  if (dim_merge(bias.shape[0], size) == -2)
+    shape_error("the bias has size " + std::to_string(bias.shape[0]) + ", " + whole + " " +
+                std::to_string(size) + " " + each);
+}
+
+}  // namespace
+
 void require_conv_operands(const InferArgs& a, const char* first, const char* second) {
   require_floating(a[0], first);
   for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
@@ -33,16 +42,6 @@ void require_conv_operands(const InferArgs& a, const char* first, const char* se
                 to_string(a[0].shape));
   require_rank(a[1], rank, second);
 }
-
-// `whole` has `size` of what each number of the bias is added to.
-void require_bias(const Spec& bias, const char* whole, Dim size, const char* each) {
-  require_rank(bias, 1, "bias");
-  if (dim_merge(bias.shape[0], size) == -2)
-    shape_error("the bias has size " + std::to_string(bias.shape[0]) + ", " + whole + " " +
-                std::to_string(size) + " " + each);
-}
-
-}  // namespace
 
 Activation conv_activation(const Attrs& attrs) {
   const std::string name = attr_str(attrs, "activation", "linear");

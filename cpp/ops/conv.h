@@ -13,6 +13,9 @@ ConvShape conv_shape(const Shape& x, const Shape& w, const Attrs& attrs);
 // Attribute `activation`: one that an epilogue can apply.
 Activation conv_activation(const Attrs& attrs);
 
+// One floating dtype; the first two operands have the rank of the data.
+void require_conv_operands(const InferArgs& a, const char* first, const char* second);
+
 // Spec rule of conv(x, w, optional bias).
 Spec conv_spec(const InferArgs& a);
 

@@ -192,6 +192,8 @@ Grads extreme_vjp(Builder& b, const VjpArgs& a) {
   const Shape shape = b.shape(a.in[0]);
   std::vector<std::int64_t> axes;
   for (const int axis : reduced_axes(a.attrs, shape.size())) axes.push_back(axis);
+  if (axes.empty() || axes.back() - axes.front() + 1 == static_cast<std::int64_t>(axes.size()))
+    return {b.emit("extreme_grad", {a.in[0], a.out[0], a.d_out[0]}, {{"axes", axes}})};
   const ValueId hit =
       b.cast(b.emit("equal", {a.in[0], with_kept_axes(b, a, a.out[0])}), b.dtype(a.in[0]));
   const ValueId hits = b.emit("sum", {hit}, {{"axes", axes}, {"keepdims", true}});

@@ -1,3 +1,6 @@
+#include <cmath>
+
+#include "lamina/runtime.h"
 #include "op_cases.h"
 
 using lamina::Attrs;
@@ -32,6 +35,30 @@ struct ReductionCases {
 };
 const ReductionCases sum("sum"), mean("mean"), prod("prod", 0.5, 1.5), max("max"), min("min");
 const ReductionCases var("var", -2, 2), logsumexp("logsumexp", -2, 2);
+
+Tensor rounded(Shape shape) {
+  Tensor x = uniform(std::move(shape), -2, 2);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data<double>()[i] = std::round(x.data<double>()[i]);
+  return x;
+}
+
+// x has equal places; y takes part as it stands.
+OpCase extreme_grad(Shape shape, Shape axes, bool keepdims = false) {
+  const std::vector<Tensor> x{rounded(std::move(shape))};
+  Tensor y = lamina::run_op("max", x, over(axes, keepdims))[0];
+  Tensor dy = uniform(y.shape());
+  return {.op = "extreme_grad",
+          .in = {x[0], std::move(y), std::move(dy)},
+          .attrs = over(std::move(axes)),
+          .differentiable = {2}};
+}
+
+const AddCases extreme_grads{
+    extreme_grad({3, 21}, {1}),          extreme_grad({3, 7}, {-1}, true),
+    extreme_grad({6, 37}, {0}),          extreme_grad({2, 5, 4}, {1}),
+    extreme_grad({2, 5, 19}, {1}, true), extreme_grad({2, 3, 4, 17}, {1, 2}),
+    extreme_grad({4, 5}, {0, 1}),        extreme_grad({0, 3}, {1}),
+};
 
 const AddCases others{
     {.op = "prod", .in = {Tensor::of<double>({2, 3}, {0, 2, 3, 0, 0, 1})}, .attrs = over({1})},

@@ -100,6 +100,18 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((2, 6, 7, 4), (2, 3, 1, 8)), {"groups": 4, "dilations": [2, 1]}),
         (floats((2, 6, 7, 4), (1, 1, 4, 5)), {}),
     ],
+    "conv_extreme_input_grad": [
+        (
+            floats((2, 38, 4), (3, 16, 4), (2, 4), (2, 4)),
+            {"input_shape": [2, 40, 16]},
+        )
+    ],
+    "conv_extreme_weight_grad": [
+        (
+            floats((2, 40, 16), (2, 38, 4), (2, 4), (2, 4)),
+            {"kernel_shape": [3, 16, 4]},
+        )
+    ],
     "conv_input_grad": [
         (floats((2, 6, 4, 4), (2, 3, 3, 4)), {**WINDOW, "input_shape": [2, 6, 7, 3]}),
         (floats((2, 5, 5, 8), (2, 3, 1, 8)), {"groups": 8, "input_shape": [2, 6, 7, 8]}),
@@ -127,6 +139,7 @@ TEMPLATES: dict[str, list[Call]] = {
     "dropout": [(floats((3, 70)) + [STATE], {"rate": 0.5, "noise_shape": [3, 1]})],
     "embedding": [(floats((5, 3)) + [(N, (2, 4))], {})],
     "embedding_grad": [([(N, (2, 4)), (F, (2, 4, 3))], {"rows": 5})],
+    "extreme_grad": [(floats((3, 4, 5), (3, 5), (3, 5)), {"axes": [1]})],
     "flip": [(floats((3, 4, 5)), {"axes": [0, 2]})],
     "float8_gradient": [(floats((3, 4), (), (5,)), {"format": "float8_e5m2"})],
     "float8_operand": [(floats((3, 4), (3, 4), (), (5,)), {})],

@@ -26,6 +26,12 @@ struct PoolAxis {
       if (begin[i] < end[i - 1]) return true;
     return false;
   }
+  bool covers() const {  // windows side by side over all cells
+    Dim seen = 0;
+    for (std::size_t i = 0; i < begin.size(); seen = end[i++])
+      if (begin[i] != seen) return false;
+    return seen == size;
+  }
   double visits() const {  // cells seen by all windows together
     double total = 0;
     for (std::size_t i = 0; i < begin.size(); ++i) total += static_cast<double>(end[i] - begin[i]);
@@ -40,6 +46,7 @@ struct PoolShape {
   Dim cells() const { return axes[0].size * axes[1].size * axes[2].size; }
   Dim output_rows() const { return axes[0].outputs() * axes[1].outputs(); }
   bool overlaps() const { return axes[0].overlaps() || axes[1].overlaps() || axes[2].overlaps(); }
+  bool covers() const { return axes[0].covers() && axes[1].covers() && axes[2].covers(); }
   double work() const {  // numbers visited
     return static_cast<double>(batch) * static_cast<double>(channels) * axes[0].visits() *
            axes[1].visits() * axes[2].visits();
@@ -190,14 +197,14 @@ LAMINA_INLINE void over_windows(const PoolShape& s, Dim begin, Dim end, const Bo
   }
 }
 
-// dx of each example: zero, then share(strip, cells, index into dy, example from its channel on)
-// per window and strip of channels.
+// dx of each example: zero unless every cell is `written`, then share(strip, cells, index into dy,
+// example from its channel on) per window and strip of channels.
 template <class T, class Share>
-void pool_grad(const PoolShape& s, T* dx, const Share& share) {
+void pool_grad(const PoolShape& s, bool written, T* dx, const Share& share) {
   const Dim size = s.cells() * s.channels, rows = s.output_rows();
   const auto last = [](int channels) { return LastChannels<T>{channels}; };
   parallel_for(s.batch, pool_grain(s.work(), s.batch), [&](Dim begin, Dim end) {
-    std::fill(dx + begin * size, dx + end * size, T{0});
+    if (!written) std::fill(dx + begin * size, dx + end * size, T{0});
     over_windows(s, begin * rows, end * rows,
                  [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
                    over_channels<T>(channels, last, [&](auto strip, Dim c) {
@@ -246,7 +253,7 @@ template <class T>
 void max_pool_grad(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
   using namespace pool_detail;
   const bool overlaps = s.overlaps();
-  pool_grad<T>(s, dx, [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
+  const auto share = [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
     constexpr int kCount = decltype(strip)::kCount;
     Vec<T> d[kCount];
     Mask<T> where[kCount];
@@ -262,7 +269,8 @@ void max_pool_grad(const PoolShape& s, const T* dy, const std::int32_t* argmax, 
         strip.store(q, i, v);
       }
     });
-  });
+  };
+  pool_grad<T>(s, s.covers(), dx, share);
 }
 
 template <class T>
@@ -283,16 +291,17 @@ void avg_pool(const PoolShape& s, const T* x, T* y) {
 template <class T>
 void avg_pool_grad(const PoolShape& s, const T* dy, T* dx) {
   using namespace pool_detail;
-  pool_grad<T>(s, dx, [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
-    constexpr int kCount = decltype(strip)::kCount;
-    const T count = static_cast<T>(cells.count());
-    Vec<T> share[kCount];
-    for (int i = 0; i < kCount; ++i) share[i] = strip.load(dy + at, i) / count;
-    cells.each([&](Dim position) {
-      T* const q = example + position * n;
-      for (int i = 0; i < kCount; ++i) strip.store(q, i, strip.load(q, i) + share[i]);
-    });
-  });
+  pool_grad<T>(s, false, dx,
+               [=, n = s.channels](auto strip, const PoolCells& cells, Dim at, T* example) {
+                 constexpr int kCount = decltype(strip)::kCount;
+                 const T count = static_cast<T>(cells.count());
+                 Vec<T> share[kCount];
+                 for (int i = 0; i < kCount; ++i) share[i] = strip.load(dy + at, i) / count;
+                 cells.each([&](Dim position) {
+                   T* const q = example + position * n;
+                   for (int i = 0; i < kCount; ++i) strip.store(q, i, strip.load(q, i) + share[i]);
+                 });
+               });
 }
 
 }  // namespace lamina

@@ -21,7 +21,6 @@ constexpr Dim kBlockK = (kVecBytes == 64 ? 2048 : 1024) / Dim{sizeof(T)};
 constexpr Dim kBlockRows = 12 * kTileRows;
 template <class T>
 constexpr Dim kBlockColumns = 64 * kPanel<T>;
-constexpr Dim kSharedElements = 1 << 22;  // of a B that all threads share
 // B is read where it lies while few rows of A reuse it; A while few columns of B do.
 constexpr Dim kPackBRows = (kVecBytes == 64 ? 28 : 8) * kTileRows;
 template <class T>
@@ -266,6 +265,32 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
     activate(m, n, c, ldc, e.activation);
 }
 
+// Few rows of A and a transposed B: turning B for the tiles would cost as much as a number of rows,
+// turning the result costs less. The lanes of a vector then are rows of C, and some stay idle.
+template <class T>
+bool turns_result(Dim m, Dim n, Dim k, Dim b_k, const Epilogue<T>& e) {
+  constexpr Dim lanes = kLanes<T>, kTurningB = 5;  // rows
+  const Dim idle = (m + lanes - 1) / lanes * lanes - m;
+  return b_k == 1 && m > 1 && m <= 64 && n >= m && idle * k + kTurningB * m < kTurningB * k &&
+         e.bias == nullptr && e.activation == Activation::linear && !e.accumulate;
+}
+
+// C[m,n] = A B by blocks of C^T = B^T A^T.
+template <class T>
+void multiply_turned(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_col,
+                     T* c, Dim ldc) {
+  constexpr Dim kRows = 12 * kTileRows;  // of C^T: small enough to stay in the cache
+  const Dim panels = packed_b_size<T>(m, k);
+  T* const packed = workspace<T>(0, static_cast<std::size_t>(panels + kRows * m));
+  T* const turned = packed + panels;
+  pack_b(m, k, a, a_k, a_row, packed);
+  for (Dim j = 0; j < n; j += kRows) {
+    const Dim columns = std::min(kRows, n - j);
+    gemm_packed_serial<T>(columns, m, k, b + j * b_col, b_col, packed, turned, m, {});
+    kernels::transpose_plane(turned, m, c + j, ldc, m, columns);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -277,6 +302,8 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
     return gemm_serial(Dim{1}, m, k, b, Dim{0}, b_k, a, a_k, Dim{1}, c, m, e);
   if (n == 1 && a_k == 1) return dot_rows(m, k, a, a_row, b, b_k, c, ldc, Dim{0}, e);
   if (m == 1 && b_k == 1 && n > 1) return dot_rows(n, k, b, b_col, a, a_k, c, Dim{1}, Dim{1}, e);
+  if (turns_result(m, n, k, b_k, e))
+    return multiply_turned(m, n, k, a, a_row, a_k, b, b_col, c, ldc);
   if (!wants_packed_b<T>(m, n, b_k, b_col))
     return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim) {
       return Panels<T>{b + k0 * b_k, b_k, kPanel<T>};
@@ -372,22 +399,6 @@ void each_chunk(Dim m, Dim n, const Grid& g, const Body& body) {
   });
 }
 
-// The whole of B packed by all threads.
-template <class T>
-void pack_b_together(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* packed) {
-  constexpr Dim kGrain = 1 << 15;  // elements
-  if (b_col == 1)
-    return parallel_for(k, std::max<Dim>(8, kGrain / n), [=](Dim begin, Dim end) {
-      pack_block(n, end - begin, b + begin * b_k, b_k, b_col, packed + begin * kPanel<T>,
-                 kPanel<T> * k);
-    });
-  const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
-  parallel_for(panels, std::max<Dim>(1, kGrain / (k * kPanel<T>)), [=](Dim begin, Dim end) {
-    const Dim j = begin * kPanel<T>;
-    pack_b(std::min(n, end * kPanel<T>) - j, k, b + j * b_col, b_k, b_col, packed + j * k);
-  });
-}
-
 }  // namespace
 
 template <class T>
@@ -398,30 +409,12 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
   const Costs costs = costs_of<T>(n, k, packs_a, packs_b);
   const Grid whole = choose_grid<T>(m, n, k, costs);
   if (whole.chunks() <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
-  const auto part_of = [&e](Dim j) {
+  each_chunk<T>(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
     Epilogue<T> part = e;
     if (part.bias != nullptr) part.bias += j;
-    return part;
-  };
-  if (!packs_b)
-    return each_chunk<T>(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
-      gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
-                  c + i * ldc + j, ldc, part_of(j));
-    });
-  // B is packed once for all chunks, by as many columns as the buffer holds.
-  const Dim most = std::max(kPanel<T>, kSharedElements / k / kPanel<T> * kPanel<T>);
-  for (Dim j0 = 0; j0 < n; j0 += most) {
-    const Dim width = std::min(most, n - j0);
-    T* const packed = workspace<T>(0, packed_b_size<T>(width, k));
-    pack_b_together(width, k, b + j0 * b_col, b_k, b_col, packed);
-    const Grid g = width == n ? whole : choose_grid<T>(m, width, k, costs);
-    each_chunk<T>(m, width, g, [&](Dim i, Dim j, Dim rows, Dim columns) {
-      multiply_blocks(rows, columns, k, a + i * a_row, a_row, a_k, c + i * ldc + j0 + j, ldc,
-                      part_of(j0 + j), [=](Dim k0, Dim) {
-                        return Panels<T>{packed + j * k + k0 * kPanel<T>, kPanel<T>, kPanel<T> * k};
-                      });
-    });
-  }
+    gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
+                c + i * ldc + j, ldc, part);
+  });
 }
 
 #define LAMINA_INSTANTIATE(T)                                                                  \

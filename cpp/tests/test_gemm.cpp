@@ -110,8 +110,9 @@ TEST(Gemm, ChainsContinueAcrossBlocks) {
     expect_chains<float>(20, 600, 90, l);   // A packed, several chunks
     expect_chains<float>(3, 1200, 515, l);  // several blocks of columns and k
     expect_chains<double>(190, 150, 300, l);
-    expect_chains<float>(130, 200, 140, l);  // B packed once for several chunks
+    expect_chains<float>(130, 200, 140, l);  // B packed by several chunks
     expect_chains<float>(90, 64, 512, l);    // rows that are whole pages apart
+    expect_chains<float>(16, 400, 40, l);    // B transposed: blocks of the transposed result
   }
   expect_chains<float>(16, 2100, 2048, kLayouts[2]);  // more of B than is packed at once
 }

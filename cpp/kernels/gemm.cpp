@@ -266,13 +266,13 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
 }
 
 // Few rows of A and a transposed B: turning B for the tiles would cost as much as a number of rows,
-// turning the result costs less. The lanes of a vector then are rows of C, and some stay idle.
+// turning A and the result costs less. The lanes of a vector then are rows of C; some stay idle.
 template <class T>
 bool turns_result(Dim m, Dim n, Dim k, Dim b_k, const Epilogue<T>& e) {
-  constexpr Dim lanes = kLanes<T>, kTurningB = 5;  // rows
+  constexpr Dim lanes = kLanes<T>, kTurning = 5;  // multiply-adds an element
   const Dim idle = (m + lanes - 1) / lanes * lanes - m;
-  return b_k == 1 && m > 1 && m <= 64 && n >= m && idle * k + kTurningB * m < kTurningB * k &&
-         e.bias == nullptr && e.activation == Activation::linear && !e.accumulate;
+  return b_k == 1 && m > 1 && m <= 64 && e.bias == nullptr && e.activation == Activation::linear &&
+         !e.accumulate && idle * n * k + kTurning * m * (n + k) < kTurning * n * k;
 }
 
 // C[m,n] = A B by blocks of C^T = B^T A^T.
@@ -363,12 +363,17 @@ template <class T>
 Grid choose_grid(Dim m, Dim n, Dim k, const Costs& costs) {
   constexpr double kLeastWork = 4e5, kStart = 2e4;  // to be worth a second thread; of every chunk
   const Dim threads = threads_at_hand();
-  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  // Reading B takes as long as some rows' multiply-adds.
+  const double work =
+      std::max(static_cast<double>(m), 2.5) * static_cast<double>(n) * static_cast<double>(k);
   Grid best;
   if (threads == 1 || work < kLeastWork) return best;
   const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
   double least = std::numeric_limits<double>::infinity();
+  // Of few rows most of the time goes into reading B: whole stretches of its rows.
+  const Dim least_panels = m < kTileRows / 2 ? 8 : 1;
   const auto consider = [&](Dim down, Dim across) {
+    if (across > 1 && panels < across * least_panels) return;
     const auto rows = static_cast<double>((m + down - 1) / down);
     const auto columns =
         static_cast<double>(std::min(n, (panels + across - 1) / across * kPanel<T>));
@@ -383,7 +388,8 @@ Grid choose_grid(Dim m, Dim n, Dim k, const Costs& costs) {
   };
   for (Dim chunks = threads; chunks <= 4 * threads; chunks *= 2)
     for (Dim down = 1; down <= chunks; down *= 2)
-      if (down * kTileRows / 2 <= m) consider(down, std::min(panels, (chunks + down - 1) / down));
+      if (down == 1 || down * kTileRows / 2 <= m)
+        consider(down, std::min(panels, (chunks + down - 1) / down));
   return best;
 }
 

@@ -44,6 +44,15 @@ def test_one_row_again_and_again() -> None:
         np.testing.assert_array_equal(model.predict(X[i : i + 1], verbose=0)[0], whole[i])
 
 
+def test_one_large_batch_again_and_again() -> None:
+    model = model_of()
+    whole = model.predict(X, batch_size=5, verbose=0)
+    for batch_size in (64, 64, None, 10, 64):
+        np.testing.assert_array_equal(model.predict(X, batch_size=batch_size, verbose=0), whole)
+    with pytest.raises(ValueError, match="batch_size"):
+        model.predict(X, batch_size=0, verbose=0)
+
+
 def test_the_result_is_the_callers() -> None:
     model = model_of()
     first = model.predict(X[:3], verbose=0)

@@ -14,6 +14,7 @@ from lamina.random import make_default_seed
 from lamina.tensor import Tensor
 from lamina.tracing import convert
 
+DEFAULT_BATCH_SIZE = 32
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight: nested structures of arrays
 
 
@@ -309,7 +310,8 @@ def source_of(
         if y is None:
             raise ValueError(f"{who}: class_weight needs y.")
         weight = class_weights(y, class_weight)
-    return ArraySource(x, y, weight, 32 if batch_size is None else batch_size, shuffle)
+    batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+    return ArraySource(x, y, weight, batch_size, shuffle)
 
 
 def split_validation(

@@ -15,6 +15,7 @@ from lamina.layers.revision import revision
 from lamina.trainer import arguments
 from lamina.trainer.compiling import CompiledModel
 from lamina.trainer.data import (
+    DEFAULT_BATCH_SIZE,
     ArraySource,
     class_weights,
     plain,
@@ -25,6 +26,8 @@ from lamina.trainer.data import (
 )
 from lamina.trainer.loop import EpochLoop, require_compiled
 from lamina.trainer.step import Step, key_of, packed, run_eagerly, symbolic_inputs, trimmed
+
+_SHORT_WAY_ROWS = 1024  # a predict() of more rows takes long beside setting up a loop
 
 
 class Trainer(CompiledModel):
@@ -245,15 +248,17 @@ class Trainer(CompiledModel):
             if self._trainer_revision != revision.attributes:
                 self._refresh()
             run = self._trainer_predict.get((x.shape, x.dtype.char))
-            if run is not None and (batch_size is None or batch_size >= x.shape[0]):
+            rows = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+            if run is not None and x.shape[0] <= rows:
                 return run(x)
         arguments.optional_whole("predict()", "batch_size", batch_size)
         arguments.optional_whole("predict()", "steps", steps)
         verbose = arguments.check_verbose("predict()", verbose)
         source = source_of(x, batch_size=batch_size, steps=steps, who="predict()")
         result = EpochLoop(self, "predict", source, steps, callbacks, verbose).predict()
-        if type(x) is np.ndarray and 0 < x.shape[0] <= 32 and not self.run_eagerly:
-            self._remember_predict(x, source)
+        if type(x) is np.ndarray and not self.run_eagerly:
+            if 0 < x.shape[0] <= min(source.batch_size, _SHORT_WAY_ROWS):
+                self._remember_predict(x, source)
         return result
 
     def _remember_predict(self, x: np.ndarray, source: Any) -> None:

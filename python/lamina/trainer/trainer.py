@@ -256,7 +256,7 @@ class Trainer(CompiledModel):
         verbose = arguments.check_verbose("predict()", verbose)
         source = source_of(x, batch_size=batch_size, steps=steps, who="predict()")
         result = EpochLoop(self, "predict", source, steps, callbacks, verbose).predict()
-        if type(x) is np.ndarray and not self.run_eagerly:
+        if type(x) is np.ndarray and isinstance(source, ArraySource) and not self.run_eagerly:
             if 0 < x.shape[0] <= min(source.batch_size, _SHORT_WAY_ROWS):
                 self._remember_predict(x, source)
         return result

@@ -23,9 +23,38 @@ constexpr Dim kSliceElements = 256 * 1024;  // weights up to this size are summe
 
 // Slices of the pixels whose weight gradients are kept apart and summed in order at the end.
 Dim weight_slices(const ConvShape& s) {
-  if (s.pointwise() || s.pixels() == 0 || (s.weights() > kSliceElements && !s.thin())) return 1;
+  if (s.pixels() == 0 || (s.weights() > kSliceElements && !s.thin())) return 1;
   const Dim most = std::clamp<Dim>(8 * kSliceElements / std::max<Dim>(1, s.weights()), 1, 64);
   return ceil_div(s.pixels(), conv_part(s.pixels(), s.multiply_adds(), most));
+}
+
+// The same for a kernel of one position, a product whose sums are as long as there are pixels: a
+// thread takes the pixels that it took in the ops around, instead of some weights over all pixels.
+// One slice: what the slices would write is not little beside what they read.
+Dim pointwise_slices(const ConvShape& s) {
+  constexpr Dim kLeastPixels = 512, kShare = 8;
+  const Dim read = s.pixels() * (s.in_c + s.out_c), written = std::max<Dim>(1, s.weights());
+  return std::clamp<Dim>(std::min(s.pixels() / kLeastPixels, read / kShare / written), 1, 64);
+}
+
+template <class T>
+void pointwise_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scratch) {
+  const auto product = [&](Dim begin, Dim end, Dim row, Dim last, T* to) {
+    gemm_serial<T>(last - row, s.out_c, end - begin, x + begin * s.in_c + row, 1, s.in_c,
+                   dy + begin * s.out_c, s.out_c, 1, to + row * s.out_c, s.out_c, {});
+  };
+  const Dim slices = pointwise_slices(s), part = ceil_div(s.pixels(), slices);
+  if (slices == 1)
+    return gemm<T>(s.in_c, s.out_c, s.pixels(), x, 1, s.in_c, dy, s.out_c, 1, dw, s.out_c, {});
+  // Many threads share a slice; who computes which weights leaves no trace in them.
+  const Dim blocks = std::clamp<Dim>(2 * threads_at_hand() / slices, 1, ceil_div(s.in_c, 16));
+  const Dim rows = ceil_div(s.in_c, blocks);
+  parallel_chunks(slices * blocks, [&](std::int64_t chunk) {
+    const Dim i = chunk / blocks, row = chunk % blocks * rows, last = std::min(row + rows, s.in_c);
+    if (row < last)
+      product(i * part, std::min((i + 1) * part, s.pixels()), row, last, scratch + i * s.weights());
+  });
+  sum_slices(slices, s.weights(), scratch, dw);
 }
 
 // Weight gradient of pixels [begin, end).
@@ -217,15 +246,14 @@ void conv_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, T* scra
 
 Dim conv_weight_grad_scratch(const ConvShape& s) {
   if (direct::suits_weight_grad(s)) return direct::weight_grad_scratch(s);
-  const Dim slices = weight_slices(s);
+  const Dim slices = s.pointwise() ? pointwise_slices(s) : weight_slices(s);
   return slices > 1 ? slices * s.weights() : 0;
 }
 
 template <class T>
 void conv_weight_grad(const ConvShape& s, const T* x, const T* dy, T* dw, T* scratch) {
   if (s.pixels() == 0) return std::fill(dw, dw + s.weights(), T{0}), void();
-  if (s.pointwise())
-    return gemm<T>(s.in_c, s.out_c, s.pixels(), x, 1, s.in_c, dy, s.out_c, 1, dw, s.out_c, {});
+  if (s.pointwise()) return pointwise_weight_grad(s, x, dy, dw, scratch);
   if (direct::suits_weight_grad(s)) return direct::weight_grad(s, x, dy, dw, scratch);
   if (s.weights() > kSliceElements && !s.thin()) return weight_grad_by_position(s, x, dy, dw);
   const Dim slices = weight_slices(s), part = ceil_div(s.pixels(), slices);

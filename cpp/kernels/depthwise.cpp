@@ -6,8 +6,8 @@
 #include <type_traits>
 
 #include "base/parallel.h"
-#include "kernels/conv.h"
-#include "kernels/patches.h"
+#include "kernels/depthwise_rows.h"
+#include "kernels/filter_vectors.h"
 #include "kernels/taps.h"
 
 namespace lamina {
@@ -20,7 +20,6 @@ using taps::Tap;
 using taps::Taps;
 
 constexpr int kWeightSlot = 0, kTapSlot = 2, kIndexSlot = 3;  // workspace slots
-constexpr Dim kWeightBytes = 12 * 1024;                       // of the first cache, for weights
 constexpr int kTapsAtOnce = 9;  // sums of the weight gradient in registers
 
 // ---- Where a vector of filters finds its channels
@@ -34,48 +33,6 @@ LAMINA_INLINE Vec<T> permuted(Vec<T> v, Mask<T> lanes) {
 #else
   return __builtin_shuffle(v, lanes);
 #endif
-}
-
-// The filters as vectors, of which [from, to) are being worked on. The last one ends at the last
-// filter and repeats some of the one before: lanes do not know each other, and no vector is partial
-// unless there are too few filters for one.
-template <class T>
-struct Vectors {
-  Dim filters, from, to;
-
-  Dim first(Dim v) const { return std::min(v * kLanes<T>, std::max<Dim>(filters - kLanes<T>, 0)); }
-  int lanes() const { return static_cast<int>(std::min<Dim>(filters, kLanes<T>)); }
-  // The filters of all of them.
-  Dim begin() const { return first(from); }
-  Dim size() const { return first(to - 1) + lanes() - begin(); }
-};
-template <class T>
-Dim vector_count(const ConvShape& s) {
-  return ceil_div(s.out_c, kLanes<T>);
-}
-
-// w as (vector of filters, row): what one sum needs lies together, where the rows of w may all fall
-// into the same set of the cache. Missing lanes are 0.
-template <class T>
-const T* packed_weights(const ConvShape& s, const T* w) {
-  const Dim count = vector_count<T>(s), depth = s.depth();
-  const Vectors<T> vectors{s.out_c, 0, count};
-  T* const packed = workspace<T>(kWeightSlot, static_cast<std::size_t>(count * depth * kLanes<T>));
-  T* to = packed;
-  for (Dim v = 0; v < count; ++v)
-    for (Dim row = 0; row < depth; ++row, to += kLanes<T>) {
-      const T* const from = w + row * s.out_c + vectors.first(v);
-      store(to, vectors.lanes() == kLanes<T> ? load(from) : load_n(from, vectors.lanes()));
-    }
-  return packed;
-}
-
-// Calls body(vectors) for parts of the filters whose weights stay in the first cache.
-template <class T, class Body>
-void over_filters(const ConvShape& s, const Body& body) {
-  const Dim count = vector_count<T>(s);
-  const Dim most = std::max<Dim>(4, kWeightBytes / (s.depth() * kVecBytes));
-  for (Dim v = 0; v < count; v += most) body(Vectors<T>{s.out_c, v, std::min(v + most, count)});
 }
 
 // Loads a vector of which n elements are wanted; what follows them is read too (and not used) as
@@ -293,12 +250,6 @@ struct TapSpace {
   }
 };
 
-// Pixels per part, whole rows where a part has several.
-Dim part_of_rows(Dim pixels, Dim width, double work) {
-  const Dim part = conv_part(pixels, work);
-  return part > width ? ceil_div(part, width) * width : part;
-}
-
 // ---- Weight gradient
 
 template <class T, class Channels>
@@ -385,6 +336,7 @@ struct WeightSums {
 
 template <class T>
 void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e) {
+  if (depthwise_rows::suits<T>(s)) return depthwise_rows::conv(s, x, w, y, e);
   const Dim part = part_of_rows(s.pixels(), s.out[2], s.multiply_adds());
   const auto rows = [&](Dim begin, Dim end, const auto& channels, const T* packed,
                         const Vectors<T>& vectors) {
@@ -404,7 +356,7 @@ void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<
   };
   parallel_for(s.pixels(), part, [&](Dim begin, Dim end) {
     with_channels<T>(s, x, [&](const auto& channels) {
-      const T* const packed = packed_weights(s, w);
+      const T* const packed = packed_weights(s, w, kWeightSlot);
       over_filters<T>(s, [&](const Vectors<T>& v) { rows(begin, end, channels, packed, v); });
     });
   });
@@ -412,6 +364,7 @@ void depthwise(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<
 
 template <class T>
 void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
+  if (depthwise_rows::suits<T>(s)) return depthwise_rows::input_grad(s, dy, w, dx);
   const Dim pixels = s.batch * s.in_plane(), stride = s.stride[2];
   const Dim part = part_of_rows(pixels, s.in[2], s.multiply_adds());
   // With one channel in a group, its filters' parts are added up at the end.
@@ -445,7 +398,7 @@ void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
   };
   const Buffer<T> buffer(dy, s.pixels() * s.out_c);
   parallel_for(pixels, part, [&](Dim begin, Dim end) {
-    const T* const packed = packed_weights(s, w);
+    const T* const packed = packed_weights(s, w, kWeightSlot);
     if (folds) return rows(begin, end, Plain<T>{buffer}, packed, {s.out_c, 0, vector_count<T>(s)});
     const auto all = [&](const auto& channels) {
       over_filters<T>(s, [&](const Vectors<T>& v) { rows(begin, end, channels, packed, v); });
@@ -457,6 +410,8 @@ void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
 
 template <class T>
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw) {
+  if (depthwise_rows::suits<T>(s))
+    return depthwise_rows::weight_grad(s, x, dy, begin, end, dw);
   std::fill(dw, dw + s.weights(), T{0});
   const auto rows = [&](const auto& channels, const Vectors<T>& vectors) {
     const TapSpace space(s, 1);

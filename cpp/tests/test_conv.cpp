@@ -88,6 +88,7 @@ const Geometry kGeometries[] = {
     {.x = {2, 8, 9, 20}, .w = {2, 3, 20, 18}, .strides = {2, 3}},  // windows side by side
     {.x = {2, 5, 6, 20}, .w = {1, 1, 20, 7}},
     {.x = {2, 5, 6, 20}, .w = {1, 1, 20, 7}, .strides = {3, 2}, .padding = "same"},
+    {.x = {2, 33, 41, 20}, .w = {1, 1, 20, 18}},  // weight gradient by slices of pixels
     {.x = {2, 6, 6, 8}, .w = {3, 3, 4, 6}, .padding = "same", .groups = 2},
     {.x = {2, 6, 6, 6}, .w = {3, 2, 2, 3}, .strides = {2, 1}, .groups = 3},
     {.x = {1, 1, 40, 5}, .w = {1, 5, 5, 9}, .padding = "same"},
@@ -104,6 +105,17 @@ const Geometry kGeometries[] = {
     {.x = {1, 6, 12, 3}, .w = {3, 3, 1, 60}, .padding = "same", .groups = 3},
     {.x = {2, 7, 9, 19}, .w = {3, 2, 1, 57}, .strides = {2, 3}, .groups = 19},
     {.x = {1, 2, 3, 4}, .w = {4, 7, 1, 8}, .padding = "same", .groups = 4},
+    // one filter per channel, row by row: widths with and without a rest, both edges in one block
+    {.x = {2, 6, 35, 18}, .w = {3, 3, 1, 18}, .padding = "same", .groups = 18},
+    {.x = {2, 6, 26, 33}, .w = {3, 3, 1, 33}, .strides = {2}, .padding = "same", .groups = 33},
+    {.x = {2, 7, 27, 16}, .w = {3, 3, 1, 16}, .strides = {2}, .padding = "same", .groups = 16},
+    {.x = {1, 9, 19, 16}, .w = {5, 5, 1, 16}, .padding = "same", .groups = 16},
+    {.x = {2, 8, 18, 17}, .w = {5, 5, 1, 17}, .strides = {2}, .padding = "same", .groups = 17},
+    {.x = {1, 9, 20, 16}, .w = {3, 3, 1, 16}, .strides = {2}, .groups = 16},
+    {.x = {2, 3, 2, 16}, .w = {5, 5, 1, 16}, .padding = "same", .groups = 16},
+    {.x = {2, 3, 6, 20, 16}, .w = {2, 3, 3, 1, 16}, .padding = "same", .groups = 16},
+    {.x = {1, 40, 24, 32}, .w = {3, 3, 1, 32}, .padding = "same", .groups = 32},  // slices
+    {.x = {2, 20, 3}, .w = {3, 1, 3}, .padding = "causal", .groups = 3},
     // groups of few channels
     {.x = {2, 7, 9, 24}, .w = {3, 3, 4, 24}, .padding = "same", .groups = 6},
     {.x = {2, 7, 9, 40}, .w = {3, 2, 8, 40}, .strides = {2, 3}, .groups = 5},

@@ -139,6 +139,7 @@ void fuse(Graph& graph) {
   fuse_embeddings(graph);
   fuse_pooling(graph);
   fuse_extremes(graph);
+  fuse_parts(graph);
 }
 
 }  // namespace lamina

@@ -14,6 +14,9 @@ void fuse_dropouts(Graph& graph);
 // Maximum pooling joined with what comes before it.
 void fuse_pooling(Graph& graph);
 
+// Convolutions of concatenated images without the whole.
+void fuse_parts(Graph& graph);
+
 // Gradients of maxima and minima over all positions joined with those of what comes before.
 void fuse_extremes(Graph& graph);
 

@@ -62,7 +62,7 @@ class Convolutions {
   void take_from_extremes(std::size_t index) {
     const Node spread = graph_.nodes[index];
     const ValueId dz = spread.out[0];
-    if (!is_over_all_positions(spread) || is_result(dz)) return;
+    if (!is_over_all_positions(spread) || rewrite_.is_result(dz)) return;
     const std::vector<std::size_t>& readers = readers_[dz];
     if (!std::all_of(readers.begin(), readers.end(), [&](std::size_t reader) {
           return rewrite_.same_side(dz, reader) && can_take(reader, dz);
@@ -78,12 +78,6 @@ class Convolutions {
     std::vector<std::int64_t> spatial;
     for (std::size_t i = 1; i + 1 < rank; ++i) spatial.push_back(static_cast<std::int64_t>(i));
     return attr_ints(spread.attrs, "axes") == spatial;
-  }
-
-  bool is_result(ValueId id) const {
-    return std::count(graph_.outputs.begin(), graph_.outputs.end(), id) > 0 ||
-           std::any_of(graph_.assigns.begin(), graph_.assigns.end(),
-                       [&](const Assign& a) { return a.value == id; });
   }
 
   bool can_take(std::size_t index, ValueId dz) const {

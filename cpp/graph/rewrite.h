@@ -2,6 +2,7 @@
 // come in before another. The node list itself is rebuilt once, by finish().
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "ops/op.h"
@@ -36,6 +37,12 @@ class Rewrite {
     return id < readers_.size() && readers_[id] == 1 ? maker(id, op) : nullptr;
   }
 
+  // Is the value an output of the graph or assigned?
+  bool is_result(ValueId id) const {
+    return std::count(graph_.outputs.begin(), graph_.outputs.end(), id) > 0 ||
+           std::any_of(graph_.assigns.begin(), graph_.assigns.end(),
+                       [&](const Assign& a) { return a.value == id; });
+  }
   bool unread(ValueId id) const { return readers_[id] == 0; }
   bool read_once(ValueId id) const { return readers_[id] == 1; }
 

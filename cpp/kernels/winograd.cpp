@@ -80,8 +80,8 @@ void transform_weights(const ConvShape& s, const float* w, Weights kind, Panels 
 // ---- One block of tiles
 
 template <class Scheme>
-void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels group, const float* x,
-           float* weights, const Epilogue<float>& e, float* y) {
+void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels group, const Parts& x,
+           float* weights, const Epilogue<float>& e, const Parts& y) {
   using Products = typename Scheme::Products;
   const Dim tiles = end - begin;
   const Dim inputs_size = Products::size(tiles, s.in_c);
@@ -89,9 +89,7 @@ void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels grou
       workspace<float>(kSlot, inputs_size + Products::size(tiles, kPanel) + Scheme::kRunScratch);
   const Products inputs(memory, tiles, s.in_c), products(memory + inputs_size, tiles, kPanel);
   float* const line = products.data + Products::size(tiles, kPanel);
-  grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
-    Scheme::transform_inputs(s, x, run, 0, s.in_c, inputs, first, line);
-  });
+  transform_inputs<Scheme>(s, grid, x, begin, end, 0, s.in_c, inputs, line);
   for (Dim panel = group.begin; panel < group.end; ++panel) {
     const Dim out = panel * kPanel, last = std::min(out + kPanel, s.out_c);
     const Dim skipped = (panel - group.begin) * Products::size(s.in_c, kPanel);
@@ -99,15 +97,23 @@ void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels grou
     for (int p = 0; p < Scheme::kProducts; ++p)
       gemm_packed_serial<float>(tiles, round_up(last - out, kLane), s.in_c, inputs.at(p, 0),
                                 inputs.row, w.at(p, 0), products.at(p, 0), products.row, {});
-    grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
-      Scheme::transform_outputs(s, products, first, run, out, last, e, y);
+    over_parts(y, out, last, [&](std::size_t i, Dim first_channel, Dim last_channel, Dim at) {
+      if (y.at(i) == nullptr) return;
+      ConvShape part = s;
+      part.out_c = y.channels[i];
+      const Epilogue<float> of_part{e.bias == nullptr ? nullptr : e.bias + at, e.activation};
+      const Products columns = products.from_column(at + first_channel - out);
+      grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
+        Scheme::transform_outputs(part, columns, first, run, first_channel, last_channel, of_part,
+                                  y.at(i));
+      });
     });
   }
 }
 
 template <class Scheme>
-void conv_by_panels(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
-                    const Epilogue<float>& e) {
+void conv_by_panels(const ConvShape& s, const Parts& x, const float* w, Weights kind,
+                    const Parts& y, const Epilogue<float>& e) {
   const Grid grid = Scheme::grid(s);
   parallel_chunks(panels(s), [&](std::int64_t panel) {
     const Panels alone{panel, panel + 1};
@@ -118,8 +124,8 @@ void conv_by_panels(const ConvShape& s, const float* x, const float* w, Weights 
 }
 
 template <class Scheme>
-void conv_by_blocks(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
-                    const Epilogue<float>& e, float* scratch) {
+void conv_by_blocks(const ConvShape& s, const Parts& x, const float* w, Weights kind,
+                    const Parts& y, const Epilogue<float>& e, float* scratch) {
   const Grid grid = Scheme::grid(s);
   const Dim tiles = grid.tiles(), step = group_size<Scheme>(s);
   for (Dim begin = 0; begin < panels(s); begin += step) {
@@ -132,9 +138,9 @@ void conv_by_blocks(const ConvShape& s, const float* x, const float* w, Weights 
 }
 
 // The activations that transform_outputs leaves out: they would be sixteen copies of long code.
-void activate(const ConvShape& s, Activation activation, float* y) {
+void activate(Dim n, Activation activation, float* y) {
   const auto over_pixels = [&](auto f) {
-    parallel_for(s.pixels() * s.out_c, 16384,
+    parallel_for(n, 16384,
                  [&](Dim begin, Dim end) { apply<float>(y + begin, end - begin, f, y + begin); });
   };
   if (activation == Activation::sigmoid) over_pixels([](V v) { return sigmoid(v); });
@@ -162,6 +168,11 @@ bool pays(const ConvShape& s) {
   return pays;
 }
 
+bool can_be_parts(std::span<const Dim> channels) {
+  return std::all_of(channels.begin(), channels.end(),
+                     [](Dim count) { return count > 0 && count % kLane == 0; });
+}
+
 Dim conv_scratch(const ConvShape& s) {
   Dim scratch = 0;
   with_scheme(s, [&]<class Scheme>(Scheme) {
@@ -171,7 +182,7 @@ Dim conv_scratch(const ConvShape& s) {
   return scratch;
 }
 
-void conv(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
+void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, const Parts& y,
           const Epilogue<float>& e, float* scratch) {
   with_scheme(s, [&]<class Scheme>(Scheme) {
     if (has_few_tiles<Scheme>(s))
@@ -179,7 +190,8 @@ void conv(const ConvShape& s, const float* x, const float* w, Weights kind, floa
     else
       conv_by_blocks<Scheme>(s, x, w, kind, y, e, scratch);
   });
-  activate(s, e.activation, y);
+  for (std::size_t i = 0; i < y.channels.size(); ++i)
+    if (y.at(i) != nullptr) activate(s.pixels() * y.channels[i], e.activation, y.at(i));
 }
 
 }  // namespace lamina::winograd

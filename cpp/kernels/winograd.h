@@ -9,6 +9,8 @@
 // is taken depends on the shape of one image only.
 #pragma once
 
+#include <span>
+
 #include "kernels/conv.h"
 
 namespace lamina::winograd {
@@ -21,12 +23,22 @@ enum class Weights { forward, turned };
 // `transposed(s)`.)
 bool pays(const ConvShape& s);
 
+// An image whose channels lie in several images: side by side they make up its channels.
+struct Parts {
+  std::span<const Dim> channels;
+  void* const* data;
+  float* at(std::size_t i) const { return static_cast<float*>(data[i]); }
+};
+// Can these sizes be the parts of an image? Parts begin where a vector does.
+bool can_be_parts(std::span<const Dim> channels);
+
 // Elements of scratch for each.
 Dim conv_scratch(const ConvShape& s);
 Dim weight_grad_scratch(const ConvShape& s);
 
-void conv(const ConvShape& s, const float* x, const float* w, Weights kind, float* y,
+// A part of y that nobody wants may be null.
+void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, const Parts& y,
           const Epilogue<float>& e, float* scratch);
-void weight_grad(const ConvShape& s, const float* x, const float* dy, float* dw, float* scratch);
+void weight_grad(const ConvShape& s, const Parts& x, const float* dy, float* dw, float* scratch);
 
 }  // namespace lamina::winograd

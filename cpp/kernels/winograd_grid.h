@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/conv.h"
 #include "kernels/gemm_tile.h"
+#include "kernels/winograd.h"
 #include "kernels/winograd_transforms.h"
 
 namespace lamina::winograd {
@@ -28,6 +28,11 @@ struct Matrices {
   Matrices(float* p, Dim tiles, Dim columns)
       : data(p), row(round_up(columns, kLane)), step(size(tiles, columns) / kProducts) {}
   float* at(int product, Dim tile) const { return data + product * step + tile * row; }
+  Matrices from_column(Dim column) const {
+    Matrices part = *this;
+    part.data += column;
+    return part;
+  }
   static Dim size(Dim tiles, Dim columns) {
     constexpr Dim kCacheLine = 16;
     return kProducts * (round_up(tiles * round_up(columns, kLane), 2 * kCacheLine) + kCacheLine);
@@ -63,6 +68,32 @@ LAMINA_INLINE void over_channels(Dim begin, Dim end, const F& f) {
   f(
       begin, [&](const float* p) { return rest.load(p); },
       [&](float* p, V v) { rest.store(p, v); });
+}
+
+// Calls f(part's number, first and last of its channels that lie among [begin, end), place of its
+// channel 0 among all) for the parts that have some.
+template <class F>
+void over_parts(const Parts& parts, Dim begin, Dim end, const F& f) {
+  Dim at = 0;
+  for (std::size_t i = 0; i < parts.channels.size(); ++i) {
+    const Dim first = std::max(begin, at), last = std::min(end, at + parts.channels[i]);
+    if (first < last) f(i, first - at, last - at, at);
+    at += parts.channels[i];
+  }
+}
+
+// Channels [begin, end) of the inputs of a block of tiles.
+template <class Scheme>
+void transform_inputs(const ConvShape& s, const Grid& grid, const Parts& x, Dim tile, Dim last_tile,
+                      Dim begin, Dim end, const typename Scheme::Products& to, float* line) {
+  over_parts(x, begin, end, [&](std::size_t i, Dim first, Dim last, Dim at) {
+    ConvShape part = s;
+    part.in_c = x.channels[i];
+    const auto columns = to.from_column(at + first - begin);
+    grid.over_runs(tile, last_tile, [&](const OutputRow& run, Dim row) {
+      Scheme::transform_inputs(part, x.at(i), run, first, last, columns, row, line);
+    });
+  });
 }
 
 // What an output is raised to at least: 0 with relu, otherwise minus infinity.

@@ -44,7 +44,7 @@ void transform_sums(const ConvShape& s, const typename Scheme::Products& sums, R
 
 // The part of dw for some inputs and outputs, from the tiles of a slice.
 template <class Scheme>
-void weight_grad_part(const ConvShape& s, const Grid& grid, const float* x, const float* dy,
+void weight_grad_part(const ConvShape& s, const Grid& grid, const Parts& x, const float* dy,
                       Range tiles, Range in, Range out, float* dw) {
   using Products = typename Scheme::Products;
   const Dim most = std::min(block_tiles<Scheme>(in.size(), out.size()), tiles.size());
@@ -58,8 +58,8 @@ void weight_grad_part(const ConvShape& s, const Grid& grid, const float* x, cons
   float* const line = sums.data + Products::size(in.size(), out.size());
   for (Dim begin = tiles.begin; begin < tiles.end; begin += most) {
     const Dim end = std::min(begin + most, tiles.end);
+    transform_inputs<Scheme>(s, grid, x, begin, end, in.begin, in.end, inputs, line);
     grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
-      Scheme::transform_inputs(s, x, run, in.begin, in.end, inputs, first, line);
       Scheme::transform_output_grads(s, dy, run, out.begin, out.end, grads, first);
     });
     for (int p = 0; p < Scheme::kProducts; ++p)
@@ -71,7 +71,7 @@ void weight_grad_part(const ConvShape& s, const Grid& grid, const float* x, cons
 }
 
 template <class Scheme>
-void weight_grad_by(const ConvShape& s, const float* x, const float* dy, float* dw,
+void weight_grad_by(const ConvShape& s, const Parts& x, const float* dy, float* dw,
                     float* scratch) {
   const Grid grid = Scheme::grid(s);
   const Dim count = slices<Scheme>(s), part = (grid.tiles() + count - 1) / count;
@@ -99,7 +99,7 @@ Dim weight_grad_scratch(const ConvShape& s) {
   return scratch;
 }
 
-void weight_grad(const ConvShape& s, const float* x, const float* dy, float* dw, float* scratch) {
+void weight_grad(const ConvShape& s, const Parts& x, const float* dy, float* dw, float* scratch) {
   if (s.pixels() == 0) return std::fill(dw, dw + s.weights(), 0.f), void();
   with_scheme(s, [&]<class Scheme>(Scheme) { weight_grad_by<Scheme>(s, x, dy, dw, scratch); });
 }

@@ -98,6 +98,10 @@ Spec conv_spec(const InferArgs& a) {
   return {a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)};
 }
 
+bool winograd_allowed(DType dtype, const Attrs& attrs) {
+  return dtype == DType::f32 && attr_bool(attrs, "winograd", true);
+}
+
 namespace {
 
 void require_output(const Shape& dy, const Shape& expected) {
@@ -120,11 +124,6 @@ Attrs geometry(const Attrs& attrs, const char* shape_name, const Shape& shape) {
   return kept;
 }
 
-// Whether Winograd's way may be taken: by default wherever it is faster.
-bool winograd_allowed(const BindArgs& a) {
-  return a.in[0].dtype == DType::f32 && attr_bool(a.attrs, "winograd", true);
-}
-
 std::size_t bytes_of(Dim elements, DType dtype) {
   return static_cast<std::size_t>(elements) * item_size(dtype);
 }
@@ -142,11 +141,12 @@ Bound bind_conv(const BindArgs& a) {
   const bool has_bias = a.in.size() == 3;
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
-  if (winograd_allowed(a) && winograd::pays(s)) {
+  if (winograd_allowed(a.in[0].dtype, a.attrs) && winograd::pays(s)) {
     bound.scratch_bytes = bytes_of(winograd::conv_scratch(s), DType::f32);
     bound.run = [=](const Run& r) {
-      winograd::conv(s, r.in<float>(0), r.in<float>(1), winograd::Weights::forward, r.out<float>(0),
-                     {has_bias ? r.in<float>(2) : nullptr, activation}, scratch_of(r));
+      winograd::conv(s, {{&s.in_c, 1}, r.ins}, r.in<float>(1), winograd::Weights::forward,
+                     {{&s.out_c, 1}, r.outs}, {has_bias ? r.in<float>(2) : nullptr, activation},
+                     scratch_of(r));
     };
     return bound;
   }
@@ -208,11 +208,13 @@ Bound bind_input_grad(const BindArgs& a) {
   const bool has_bias = a.in.size() == 3, is_disjoint = disjoint::suits(s);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
-  if (const ConvShape t = transposed(s); winograd_allowed(a) && winograd::pays(t)) {
+  if (const ConvShape t = transposed(s);
+      winograd_allowed(a.in[0].dtype, a.attrs) && winograd::pays(t)) {
     bound.scratch_bytes = bytes_of(winograd::conv_scratch(t), DType::f32);
     bound.run = [=](const Run& r) {
-      winograd::conv(t, r.in<float>(0), r.in<float>(1), winograd::Weights::turned, r.out<float>(0),
-                     {has_bias ? r.in<float>(2) : nullptr, activation}, scratch_of(r));
+      winograd::conv(t, {{&t.in_c, 1}, r.ins}, r.in<float>(1), winograd::Weights::turned,
+                     {{&t.out_c, 1}, r.outs}, {has_bias ? r.in<float>(2) : nullptr, activation},
+                     scratch_of(r));
     };
     return bound;
   }
@@ -254,10 +256,11 @@ Bound bind_weight_grad(const BindArgs& a) {
   const ConvShape s = conv_shape(a.in[0].shape, a.out[0].shape, a.attrs);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
-  if (winograd_allowed(a) && winograd::pays(s)) {
+  if (winograd_allowed(a.in[0].dtype, a.attrs) && winograd::pays(s)) {
     bound.scratch_bytes = bytes_of(winograd::weight_grad_scratch(s), DType::f32);
     bound.run = [=](const Run& r) {
-      winograd::weight_grad(s, r.in<float>(0), r.in<float>(1), r.out<float>(0), scratch_of(r));
+      winograd::weight_grad(s, {{&s.in_c, 1}, r.ins}, r.in<float>(1), r.out<float>(0),
+                            scratch_of(r));
     };
     return bound;
   }

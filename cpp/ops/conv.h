@@ -16,6 +16,9 @@ Activation conv_activation(const Attrs& attrs);
 // One floating dtype; the first two operands have the rank of the data.
 void require_conv_operands(const InferArgs& a, const char* first, const char* second);
 
+// Whether Winograd's way may be taken: by default wherever it is faster.
+bool winograd_allowed(DType dtype, const Attrs& attrs);
+
 // Spec rule of conv(x, w, optional bias).
 Spec conv_spec(const InferArgs& a);
 

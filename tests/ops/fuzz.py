@@ -95,6 +95,15 @@ TEMPLATES: dict[str, list[Call]] = {
     "clip": [([(d, (3, 4))], {"min": -1, "max": 1.5}) for d in (F, N, U)],
     "clip_grad": [(floats((3, 4), (3, 4)), {"min": -1.0, "max": 1.0})],
     "concat": [(floats((3, 4), (3, 5), (3, 6)), {"axis": 1})],
+    "concat_conv": [
+        (
+            floats((2, 8, 8, 16), (2, 8, 8, 32), (3, 3, 48, 16), (16,)),
+            {"parts": 2, "padding": "same"},
+        )
+    ],
+    "concat_conv_weight_grad": [
+        (floats((2, 8, 8, 16), (2, 8, 8, 32), (2, 6, 6, 16)), {"kernel_shape": [3, 3, 48, 16]})
+    ],
     "conv": [
         (floats((2, 6, 7, 3), (2, 3, 3, 4), (4,)), {**WINDOW, "activation": "relu"}),
         (floats((2, 6, 7, 4), (2, 3, 1, 8)), {"groups": 4, "dilations": [2, 1]}),
@@ -116,6 +125,12 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((2, 6, 4, 4), (2, 3, 3, 4)), {**WINDOW, "input_shape": [2, 6, 7, 3]}),
         (floats((2, 5, 5, 8), (2, 3, 1, 8)), {"groups": 8, "input_shape": [2, 6, 7, 8]}),
         (floats((2, 3, 5, 4), (2, 3, 7, 4), (7,)), SIDE_BY_SIDE),
+    ],
+    "conv_input_grad_split": [
+        (
+            floats((2, 6, 6, 16), (3, 3, 48, 16)),
+            {"input_shape": [2, 8, 8, 48], "sizes": [16, 32]},
+        )
     ],
     "conv_max_pool": [
         (floats((2, 6, 7, 3), (3, 3, 3, 4), (4,)), {"activation": "relu", **CONV_POOL}),

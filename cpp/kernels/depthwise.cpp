@@ -410,8 +410,7 @@ void depthwise_input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
 
 template <class T>
 void depthwise_weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end, T* dw) {
-  if (depthwise_rows::suits<T>(s))
-    return depthwise_rows::weight_grad(s, x, dy, begin, end, dw);
+  if (depthwise_rows::suits<T>(s)) return depthwise_rows::weight_grad(s, x, dy, begin, end, dw);
   std::fill(dw, dw + s.weights(), T{0});
   const auto rows = [&](const auto& channels, const Vectors<T>& vectors) {
     const TapSpace space(s, 1);

@@ -93,7 +93,9 @@ struct Cells {
 template <int kWidth, int kStep>
 struct Forward {
   static constexpr int kSums = 8, kCells = kStep * (kSums - 1) + kWidth;
-  static constexpr int target(int i, int kw) { return (i - kw) % kStep == 0 ? (i - kw) / kStep : -1; }
+  static constexpr int target(int i, int kw) {
+    return (i - kw) % kStep == 0 ? (i - kw) / kStep : -1;
+  }
   // The cell that block column 0 reads first, for a block at `column`.
   static Dim first_cell(Dim column, Dim pad) { return column * kStep - pad; }
   static Dim first_column(Dim column, Dim) { return column; }
@@ -167,7 +169,8 @@ struct Rows {
   void run(const Lines& lines, Dim begin, Dim end) const {
     for (Dim c = Way::first_column(begin, pad); c < end; c += Way::kSums) {
       const Dim first = Way::first_cell(c, pad);
-      const bool edge = c < begin || c + Way::kSums > end || first < 0 || first + Way::kCells > cells;
+      const bool edge =
+          c < begin || c + Way::kSums > end || first < 0 || first + Way::kCells > cells;
       for (Dim v = vectors.from; v < vectors.to; ++v)
         if (edge)
           block<Way, kWidth, true>(lines, c, begin, end, v);
@@ -292,7 +295,7 @@ void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e
       lines.of_output(s, out);
       row.y = y + (p - out.column) * s.out_c;
       row.template run<Forward<kWidth, decltype(kernel)::kStep>, kWidth>(lines, out.column,
-                                                                        out.column + out.count);
+                                                                         out.column + out.count);
       p += out.count;
     }
   };
@@ -312,14 +315,13 @@ void input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
                         const Vectors<T>& vectors) {
     constexpr int kWidth = decltype(kernel)::kWidth;
     Lines lines(s);
-    Rows<T> row{dy,      s.out[2], s.out_c, s.pad[2], packed, s.depth(),
-                nullptr, s.in_c,   none,    vectors};
+    Rows<T> row{dy, s.out[2], s.out_c, s.pad[2], packed, s.depth(), nullptr, s.in_c, none, vectors};
     OutputRow in = row_at(s.in, begin, end);
     for (Dim p = begin; p < end; next_row(s.in, end - p, in)) {
       lines.of_input(s, in);
       row.y = dx + (p - in.column) * s.in_c;
       row.template run<Backward<kWidth, decltype(kernel)::kStep>, kWidth>(lines, in.column,
-                                                                         in.column + in.count);
+                                                                          in.column + in.count);
       p += in.count;
     }
   };
@@ -349,9 +351,8 @@ void weight_grad(const ConvShape& s, const T* x, const T* dy, Dim begin, Dim end
       p += out.count;
     }
   };
-  with_kernel(s, [&](auto kernel) {
-    over_filters<T>(s, [&](const Vectors<T>& v) { rows(kernel, v); });
-  });
+  with_kernel(
+      s, [&](auto kernel) { over_filters<T>(s, [&](const Vectors<T>& v) { rows(kernel, v); }); });
   const Vectors<T> vectors{s.out_c, 0, count};
   for (Dim v = 0; v < count; ++v)  // those that two vectors have are the same in both
     for (Dim row = 0; row < s.depth(); ++row)

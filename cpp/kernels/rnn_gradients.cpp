@@ -15,6 +15,7 @@ using namespace rnn;
 constexpr Dim kRows = 112;      // of a product, at once: whole tiles, a few to share a panel
 constexpr Dim kWordRows = 112;  // of sums over the places of words
 constexpr Dim kMaskedRows = 512;
+constexpr Dim kBlockElements = Dim{1} << 17;  // of dz that all products take before the next
 
 // The gradients of the weights are sums over all steps of all rows. Groups of rows have sums of
 // their own, which are then added up: so a thread reads what it has written in the pass over the
@@ -58,17 +59,18 @@ class Gradients {
         scratch_(s_, call.gates, call.kept, call.recurrent_masks != nullptr, scratch) {}
 
   void run() const {
-    if (call_.words != nullptr) {
-      of_all_words();
-    } else if (call_.dx != nullptr) {
-      of_inputs();
-    }
-    // With fewer groups than threads, the products of one after the other are shared out.
-    const auto of_group = [&](std::int64_t g) { sum_group(g); };
+    if (call_.words != nullptr && (call_.dx != nullptr || call_.dkernel != nullptr)) of_all_words();
+    const bool by_inputs = call_.words == nullptr && call_.dx != nullptr;
+    const auto pack = [&](T* to) {
+      if (by_inputs) pack_parts(to);
+    };
+    const PackedWeights packed(by_inputs ? packed_b_size<T>(s_.features, wide()) : 0,
+                               scratch_.packed, pack);
     if (groups_ < threads_at_hand()) {
-      for (Dim g = 0; g < groups_; ++g) of_group(g);
+      // The products of one group after the other are shared out.
+      for (Dim g = 0; g < groups_; ++g) sum_group(g, s_.places(), packed);
     } else {
-      parallel_chunks(groups_, of_group);
+      parallel_chunks(groups_, [&](std::int64_t g) { sum_group(g, block_of_places(), packed); });
     }
     add_groups();
   }
@@ -88,31 +90,34 @@ class Gradients {
     }
   }
 
-  // dx = dz kernel^T
-  void of_inputs() const {
-    const auto pack = [&](T* to) {
-      each_part([&](Dim, Dim first, Dim count) {
-        pack_b<T>(s_.features, count, call_.kernel + first, 1, wide(),
-                  to + packed_b_size<T>(s_.features, first));
-      });
-    };
-    const PackedWeights packed(packed_b_size<T>(s_.features, wide()), scratch_.packed, pack);
-    const Slices slices(s_.batch);  // those of the pass over the steps
-    parallel_chunks(slices.count, [&](std::int64_t i) {
+  // As many places as a cache holds dz of while all products take it.
+  Dim block_of_places() const {
+    return std::max<Dim>(1, kBlockElements / std::max<Dim>(1, kept()) / kRows) * kRows;
+  }
+
+  // dx = dz kernel^T over the places [begin, end).
+  template <class Packed>
+  void of_inputs(Dim begin, Dim end, const Packed& packed) const {
+    parallel_for(end - begin, kRows, [&](Dim from_place, Dim to_place) {
       const T* const weights = packed.here();
-      const Dim end = slices.end(i) * s_.steps;
-      for (Dim begin = slices.begin(i) * s_.steps; begin < end; begin += kRows)
-        each_part([&](Dim from, Dim to, Dim count) {
-          gemm_packed_serial<T>(
-              std::min(kRows, end - begin), s_.features, count, call_.dz + begin * kept() + from,
-              kept(), weights + packed_b_size<T>(s_.features, to), call_.dx + begin * s_.features,
-              s_.features, {.accumulate = to > 0});
-        });
+      const Dim place = begin + from_place;
+      each_part([&](Dim from, Dim to, Dim count) {
+        gemm_packed_serial<T>(to_place - from_place, s_.features, count,
+                              call_.dz + place * kept() + from, kept(),
+                              weights + packed_b_size<T>(s_.features, to),
+                              call_.dx + place * s_.features, s_.features, {.accumulate = to > 0});
+      });
+    });
+  }
+  // The kernel transposed.
+  void pack_parts(T* to) const {
+    each_part([&](Dim, Dim first, Dim count) {
+      pack_b<T>(s_.features, count, call_.kernel + first, 1, wide(),
+                to + packed_b_size<T>(s_.features, first));
     });
   }
 
   void of_all_words() const {
-    if (call_.dx == nullptr && call_.dkernel == nullptr) return;
     const auto pack = [&](T* to) {
       if (call_.dx != nullptr) pack_b<T>(s_.features, wide(), call_.kernel, 1, wide(), to);
     };
@@ -162,55 +167,84 @@ class Gradients {
     return call_.dkernel == nullptr || is_alone() ? call_.dkernel
                                                   : scratch_.partial + g * scratch_.elements;
   }
-  // What the rows of group g add to the gradients of the weights.
-  void sum_group(Dim g) const {
+  // What the rows of group g add to the gradients of the weights, and their dx: block by block.
+  template <class Packed>
+  void sum_group(Dim g, Dim block, const Packed& packed) const {
     T* const partial = scratch_.partial + g * scratch_.elements;
-    const Dim first = s_.batch * g / groups_, last = s_.batch * (g + 1) / groups_;
-    if (call_.dkernel != nullptr && call_.words == nullptr)
-      of_kernel(first * s_.steps, last * s_.steps, kernel_sum(g));
-    if (call_.drecurrent != nullptr)
-      of_recurrent(first, last, is_alone() ? call_.drecurrent : partial + s_.features * wide());
-    if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr)
-      kernels::reduce_columns<kernels::SumOf, T>(call_.dz + first * s_.steps * kept(),
-                                                 (last - first) * s_.steps, kept(), kept(),
-                                                 partial + (s_.features + s_.units) * wide());
+    T* const recurrent = is_alone() ? call_.drecurrent : partial + s_.features * wide();
+    const Dim first = s_.batch * g / groups_ * s_.steps;
+    const Dim last = s_.batch * (g + 1) / groups_ * s_.steps;
+    Dim begin = first;
+    do {
+      const Dim end = std::min(begin + block, last);
+      const bool goes_on = begin > first;
+      if (call_.words == nullptr && call_.dx != nullptr) of_inputs(begin, end, packed);
+      if (call_.words == nullptr && call_.dkernel != nullptr)
+        of_kernel(begin, end, kernel_sum(g), goes_on);
+      if (call_.drecurrent != nullptr) of_recurrent(begin, end, recurrent, goes_on);
+      if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr)
+        of_biases(begin, end, partial + (s_.features + s_.units) * wide(), goes_on);
+      begin = end;
+    } while (begin < last);
   }
 
-  // dkernel = x^T dz over some places.
-  void of_kernel(Dim begin, Dim end, T* out) const {
+  // dkernel = x^T dz over the places [begin, end).
+  void of_kernel(Dim begin, Dim end, T* out, bool goes_on) const {
     each_part([&](Dim from, Dim to, Dim count) {
       gemm<T>(s_.features, count, end - begin, call_.x + begin * s_.features, 1, s_.features,
-              call_.dz + begin * kept() + from, kept(), 1, out + to, wide(), {});
+              call_.dz + begin * kept() + from, kept(), 1, out + to, wide(),
+              {.accumulate = goes_on});
     });
   }
 
-  // drecurrent = h^T dz over the rows [first, last), each gate with the state it saw.
-  void of_recurrent(Dim first, Dim last, T* out) const {
-    const Dim begin = first * s_.steps;
+  // drecurrent = h^T dz over the places [begin, end), each gate with the state it saw.
+  void of_recurrent(Dim begin, Dim end, T* out, bool goes_on) const {
     const auto multiply = [&](const T* state, Dim gate, Dim count) {
-      gemm<T>(s_.units, count * s_.units, (last - first) * s_.steps, state + begin * s_.units, 1,
-              s_.units, call_.dz + begin * kept() + gate * s_.units, kept(), 1,
-              out + gate * s_.units, wide(), {});
+      gemm<T>(s_.units, count * s_.units, end - begin, state + begin * s_.units, 1, s_.units,
+              call_.dz + begin * kept() + gate * s_.units, kept(), 1, out + gate * s_.units, wide(),
+              {.accumulate = goes_on});
     };
     if (call_.recurrent_masks == nullptr && call_.let_in == nullptr)
       return multiply(call_.before, 0, call_.gates);
     for (Dim gate = 0; gate < call_.gates; ++gate) {
       const bool is_last = gate == call_.gates - 1;
       const T* state = is_last && call_.let_in != nullptr ? call_.let_in : call_.before;
-      if (call_.recurrent_masks != nullptr) state = masked(state, gate, first, last);
+      if (call_.recurrent_masks != nullptr) state = masked(state, gate, begin, end);
       multiply(state, gate, 1);
     }
   }
-  // The states of the rows [first, last) as the gate saw them.
-  const T* masked(const T* state, Dim gate, Dim first, Dim last) const {
-    parallel_for((last - first) * s_.steps, kMaskedRows, [&](Dim from, Dim to) {
-      for (Dim place = first * s_.steps + from; place < first * s_.steps + to; ++place) {
+  // The states at the places [begin, end) as the gate saw them.
+  const T* masked(const T* state, Dim gate, Dim begin, Dim end) const {
+    parallel_for(end - begin, kMaskedRows, [&](Dim from, Dim to) {
+      for (Dim place = begin + from; place < begin + to; ++place) {
         const Dim row = gate * s_.batch + place / s_.steps;
         multiply_row(scratch_.entering + place * s_.units, state + place * s_.units,
                      call_.recurrent_masks + row * s_.units, s_.units);
       }
     });
     return scratch_.entering;
+  }
+
+  // By strips of columns, each over blocks of places that depend on the shape only.
+  void of_biases(Dim begin, Dim end, T* out, bool goes_on) const {
+    constexpr Dim kStrip = 4 * kLanes<T>;
+    parallel_for(kept(), kStrip, [&](Dim from, Dim to) {
+      bool adds = goes_on;
+      Dim first = begin;
+      do {
+        const Dim last = std::min(first + block_of_places(), end);
+        T sums[kStrip];
+        kernels::reduce_columns<kernels::SumOf, T>(call_.dz + first * kept() + from, last - first,
+                                                   to - from, kept(), sums);
+        if (adds) {
+          add_row(out + from, sums, to - from);
+        } else {
+          copy_row(out + from, sums, to - from);
+        }
+        adds = true;
+        first = last;
+      } while (first < end);
+    });
   }
 
   // The gradients, each the sum of what the groups have.

@@ -52,11 +52,22 @@ template <class T>
 struct Panels {
   const T* data;
   Dim b_k, b_panel;
+  bool far = false;          // not in this core's cache yet, and in lines that lie far apart
+  const T* after = nullptr;  // the first panel of the next block of k, if that is far
 };
 
-// Rows [0, m) of one column of tiles, at job.a, job.b, job.c.
+// Rows [0, m) of one column of tiles, at job.a, job.b, job.c. Meanwhile the panel at `next`, if
+// any, is on its way: the first tile asks for the first line of its rows, the second for the
+// second.
 template <class T>
-void multiply_rows(Job<T>& job, Dim m, int vectors) {
+void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next) {
+  constexpr Dim kLine = 64 / Dim{sizeof(T)};
+  const auto ask = [&](Dim line) {
+    const bool some = next != nullptr && line * kLine < kPanel<T>;
+    job.ahead = some ? next + line * kLine : job.a;
+    job.ahead_step = some ? job.b_k : 0;
+  };
+  ask(0);
   const auto& table = tile::kTable<T>;
   const bool tail = job.tail != 0;
   const T* const a = job.a;
@@ -68,6 +79,7 @@ void multiply_rows(Job<T>& job, Dim m, int vectors) {
     const Dim count = rows + (t < longer);
     job.a = a + row * job.a_row;
     job.c = c + row * job.ldc;
+    if (t > 0) ask(t);
     table.get(static_cast<int>(count), vectors, tail)(job);
     row += count;
   }
@@ -89,7 +101,10 @@ void multiply_columns(Job<T>& job, Dim m, Dim n, const Panels<T>& b, const T* bi
     job.c = c + j;
     job.bias = bias == nullptr ? nullptr : bias + j;
     job.tail = static_cast<int>(columns % lanes);
-    multiply_rows(job, m, static_cast<int>((columns + lanes - 1) / lanes));
+    const T* const next = !b.far         ? nullptr
+                          : j + wide < n ? job.b + wide / kPanel<T> * b.b_panel
+                                         : b.after;
+    multiply_rows(job, m, static_cast<int>((columns + lanes - 1) / lanes), next);
   }
   job.c = c;
 }
@@ -305,8 +320,9 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
   if (turns_result(m, n, k, b_k, e))
     return multiply_turned(m, n, k, a, a_row, a_k, b, b_col, c, ldc);
   if (!wants_packed_b<T>(m, n, b_k, b_col))
-    return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim) {
-      return Panels<T>{b + k0 * b_k, b_k, kPanel<T>};
+    return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim kc) {
+      const T* const block = b + k0 * b_k;
+      return Panels<T>{block, b_k, kPanel<T>, k >= 64, k0 + kc < k ? block + kc * b_k : nullptr};
     });
   for (Dim j0 = 0; j0 < n; j0 += kBlockColumns<T>) {
     const Dim columns = std::min(kBlockColumns<T>, n - j0);

@@ -15,7 +15,6 @@ class Fuser {
 
   void run() {
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
-      rows_into_update(graph_.nodes[i]);
       bias_into_product(i);
       bias_into_transposed(graph_.nodes[i]);
       activation_into_producer(i);
@@ -24,33 +23,6 @@ class Fuser {
   }
 
  private:
-  // update(..., pack(..., embedding_grad(ids, d), ...))  ->  update(..., pack(...), ..., ids, d):
-  // the table's gradient stays a list of rows.
-  void rows_into_update(Node& update) {
-    if (!update.op->has(kUpdate) || update.attrs.count("sparse") != 0) return;
-    Node* pack = rewrite_.sole_maker(update.in[update.out.size()], "pack");
-    if (pack == nullptr) return;
-    std::vector<Spec> specs;
-    for (const ValueId id : pack->in) specs.push_back(graph_.values[id].spec);
-    const std::vector<std::size_t> offsets = packed_offsets(specs);
-    std::vector<std::int64_t> tables;
-    std::optional<DType> ids_dtype;
-    for (std::size_t i = 0; i < pack->in.size(); ++i) {
-      Node* rows = rewrite_.sole_maker(pack->in[i], "embedding_grad");
-      if (rows == nullptr || specs[i].shape.size() != 2) continue;
-      const DType dtype = graph_.values[rows->in[0]].spec.dtype;
-      if (dtype != ids_dtype.value_or(dtype)) continue;
-      ids_dtype = dtype;
-      const auto begin = static_cast<std::int64_t>(offsets[i] / item_size(specs[i].dtype));
-      tables.insert(tables.end(), {begin, specs[i].shape[0], specs[i].shape[1]});
-      update.in.insert(update.in.end(), {rows->in[0], rows->in[1]});
-      rows->op = &find_op("unfilled");
-      rows->attrs = {{"shape", specs[i].shape}, {"dtype", std::string(dtype_name(specs[i].dtype))}};
-      rows->in.clear();
-    }
-    if (!tables.empty()) update.attrs["sparse"] = tables;
-  }
-
   // add(matmul(x, w), b)  ->  dense(x, w, b)
   // add(reshape(matmul(x, w)), b)  ->  reshape(dense(x, w, reshape(b))), where b has a value for
   // every column: heads of an attention.
@@ -136,6 +108,7 @@ void fuse(Graph& graph) {
   fuse_norms(graph);
   fuse_dropouts(graph);
   Fuser(graph).run();
+  fuse_updates(graph);
   fuse_embeddings(graph);
   fuse_pooling(graph);
   fuse_extremes(graph);

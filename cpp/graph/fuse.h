@@ -20,6 +20,9 @@ void fuse_parts(Graph& graph);
 // Gradients of maxima and minima over all positions joined with those of what comes before.
 void fuse_extremes(Graph& graph);
 
+// Gradients that an optimizer's update can take in another form than the flat one.
+void fuse_updates(Graph& graph);
+
 // rnn(embedding(table, ids), ...) -> rnn(table, ..., ids), and its gradient alike: a recurrent
 // layer over embedded words works once for each distinct word. After the sparse updates are found.
 void fuse_embeddings(Graph& graph);

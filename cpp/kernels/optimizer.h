@@ -2,6 +2,7 @@
 // parameter. The scalars were computed once for the whole sweep.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -104,8 +105,8 @@ LAMINA_INLINE void finish_streams() {}
 #endif
 
 // Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
-// may be the same; `gradient` points to the one of element `begin`. Streams the parameters if told
-// to; the bits are the same.
+// may be the same; `gradient` points to the one of element `begin`, or is null where it is zero.
+// Streams the parameters if told to, the caller then calls finish_streams(); the bits are the same.
 template <class T, bool kStream = false, class Rule>
 void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradient,
            std::int64_t begin, std::int64_t end) {
@@ -116,21 +117,27 @@ void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradien
   for (std::size_t k = 0; k < kStates; ++k) to[k] = static_cast<T*>(out[k]);
   States<T, kStates> s;
   std::int64_t i = begin;
+  const auto few = [&](int count) {
+    for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, count);
+    rule(s, gradient == nullptr ? Vec<T>{} : load_n<T>(gradient + (i - begin), count));
+    for (std::size_t k = 0; k < kStates; ++k) store_n<T>(to[k] + i, s[k], count);
+    i += count;
+  };
+  if constexpr (kStream) {
+    const auto past = reinterpret_cast<std::uintptr_t>(to[0] + i) % sizeof(Vec<T>);
+    if (past != 0)
+      few(static_cast<int>(std::min<std::int64_t>((sizeof(Vec<T>) - past) / sizeof(T), end - i)));
+  }
   for (; i + kLanes<T> <= end; i += kLanes<T>) {
     for (std::size_t k = 0; k < kStates; ++k) s[k] = load<T>(from[k] + i);
-    rule(s, load<T>(gradient + (i - begin)));
+    rule(s, gradient == nullptr ? Vec<T>{} : load<T>(gradient + (i - begin)));
     if constexpr (kStream)
       stream<T>(to[0] + i, s[0]);
     else
       store<T>(to[0] + i, s[0]);
     for (std::size_t k = 1; k < kStates; ++k) store<T>(to[k] + i, s[k]);
   }
-  if constexpr (kStream) finish_streams();
-  const int left = static_cast<int>(end - i);
-  if (left == 0) return;
-  for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, left);
-  rule(s, load_n<T>(gradient + (i - begin), left));
-  for (std::size_t k = 0; k < kStates; ++k) store_n<T>(to[k] + i, s[k], left);
+  if (i < end) few(static_cast<int>(end - i));
 }
 
 // 1 - beta^t with beta and the result rounded to T, as the rest of the arithmetic is. Takes

@@ -1,0 +1,84 @@
+// An optimizer's update takes the gradients of some weights in another form than the flat one, if
+// nothing else reads them:
+//
+// update(..., pack(..., embedding_grad(ids, d), ...))  ->  update(..., pack(...), ..., ids, d):
+// the table's gradient stays a list of rows.
+//
+// update(..., pack(..., matmul(a, b), ...))  ->  update(..., pack(...), ..., a, b): the update
+// multiplies block by block, and the gradient is never in memory as a whole.
+#include "graph/fuse.h"
+#include "graph/rewrite.h"
+
+namespace lamina {
+namespace {
+
+class UpdateFuser {
+ public:
+  explicit UpdateFuser(Graph& graph) : graph_(graph), rewrite_(graph) {}
+
+  void run() {
+    for (Node& node : graph_.nodes)
+      if (node.op->has(kUpdate)) fuse_gradients(node);
+  }
+
+ private:
+  void fuse_gradients(Node& update) {
+    if (update.attrs.count("sparse") != 0 || update.attrs.count("products") != 0) return;
+    const Node* pack = rewrite_.sole_maker(update.in[update.out.size()], "pack");
+    if (pack == nullptr) return;
+    std::vector<Spec> specs;
+    for (const ValueId id : pack->in) specs.push_back(graph_.values[id].spec);
+    const std::vector<std::size_t> offsets = packed_offsets(specs);
+    // The inputs that come from tables stand before those that come from products.
+    std::vector<std::int64_t> tables, products;
+    std::vector<ValueId> factors;
+    for (std::size_t i = 0; i < pack->in.size(); ++i) {
+      const auto begin = static_cast<std::int64_t>(offsets[i] / item_size(specs[i].dtype));
+      if (Node* rows = rewrite_.sole_maker(pack->in[i], "embedding_grad");
+          rows != nullptr && specs[i].shape.size() == 2) {
+        tables.insert(tables.end(), {begin, specs[i].shape[0], specs[i].shape[1]});
+        update.in.insert(update.in.end(), rows->in.begin(), rows->in.end());
+        leave_unfilled(*rows);
+      } else if (Node* product = rewrite_.sole_maker(pack->in[i], "matmul");
+                 product != nullptr && has_small_factors(*product)) {
+        products.insert(products.end(), {begin, transposes(*product, "transpose_a"),
+                                         transposes(*product, "transpose_b")});
+        factors.insert(factors.end(), product->in.begin(), product->in.end());
+        leave_unfilled(*product);
+      }
+    }
+    update.in.insert(update.in.end(), factors.begin(), factors.end());
+    if (!tables.empty()) update.attrs["sparse"] = tables;
+    if (!products.empty()) update.attrs["products"] = products;
+  }
+
+  static std::int64_t transposes(const Node& product, const char* operand) {
+    return attr_bool(product.attrs, operand, false) ? 1 : 0;
+  }
+
+  // One product of matrices, whose factors may well live until the update: they take less memory
+  // than the gradient.
+  bool has_small_factors(const Node& product) const {
+    const Shape &a = graph_.values[product.in[0]].spec.shape,
+                &b = graph_.values[product.in[1]].spec.shape;
+    return a.size() == 2 && b.size() == 2 &&
+           dim_add(element_count(a), element_count(b)) <
+               element_count(graph_.values[product.out[0]].spec.shape);
+  }
+
+  void leave_unfilled(Node& node) {
+    const Spec& spec = graph_.values[node.out[0]].spec;
+    node.op = &find_op("unfilled");
+    node.attrs = {{"shape", spec.shape}, {"dtype", std::string(dtype_name(spec.dtype))}};
+    node.in.clear();
+  }
+
+  Graph& graph_;
+  Rewrite rewrite_;
+};
+
+}  // namespace
+
+void fuse_updates(Graph& graph) { UpdateFuser(graph).run(); }
+
+}  // namespace lamina

@@ -140,7 +140,7 @@ namespace {
 // The unit of cost is the update of one element, some third of a nanosecond.
 constexpr double kMultiplyAdd = 0.05;
 constexpr double kLeastChunk = 8192;
-constexpr double kChunksPerThread = 8;
+constexpr double kChunksPerThread = 4;
 constexpr Dim kStep = 64;  // pieces begin at multiples, so that no two write one line
 
 double cost_of(const Product& p) { return 1 + kMultiplyAdd * static_cast<double>(p.k); }
@@ -188,49 +188,46 @@ Plan::Plan(std::span<const Spec> in, const Attrs& attrs)
   if (chunks.back() < pieces.size()) chunks.push_back(pieces.size());
 }
 
-// Closes the chunk when it is full enough: half a piece early or late.
-void Plan::add(const Piece& piece, double cost) {
-  pieces.push_back(piece);
-  filled_ += cost;
-  if (filled_ < grain_ * 0.999) return;
-  chunks.push_back(pieces.size());
-  filled_ = 0;
+// Cuts `size` units of so much cost, in steps, where chunks end: at multiples of the grain, up to
+// half a step. make(from, to) is the piece.
+template <class Make>
+void Plan::cut(Dim size, Dim step, double cost, const Make& make) {
+  for (Dim at = 0; at < size;) {
+    const double left = static_cast<double>(chunks.size()) * grain_ - filled_;
+    const double steps = std::round(left / (cost * static_cast<double>(step)));
+    const Dim count = std::min(std::max(static_cast<Dim>(steps), Dim{1}) * step, size - at);
+    pieces.push_back(make(at, at + count));
+    filled_ += cost * static_cast<double>(count);
+    at += count;
+    if (left - cost * static_cast<double>(count) <= cost * static_cast<double>(step) / 2)
+      chunks.push_back(pieces.size());
+  }
 }
 
 void Plan::add_dense(Dim from, Dim to) {
-  while (from < to) {
-    const auto room = static_cast<Dim>(grain_ - filled_) / kStep * kStep + kStep;
-    const Dim count = std::min(room, to - from);
-    add({Piece::Kind::dense, 0, from, from + count, 0, 0}, static_cast<double>(count));
-    from += count;
-  }
+  cut(to - from, kStep, 1, [=](Dim begin, Dim end) {
+    return Piece{Piece::Kind::dense, 0, from + begin, from + end, 0, 0};
+  });
 }
 
 void Plan::add_table(std::uint32_t index) {
   const Table& t = tables[index];
-  for (Dim row = 0; row < t.rows && t.width > 0;) {
-    const auto room = static_cast<Dim>(grain_ - filled_) / t.width + 1;
-    const Dim count = std::min(room, t.rows - row);
-    add({Piece::Kind::table, index, row, row + count, 0, 0}, static_cast<double>(count * t.width));
-    row += count;
-  }
+  if (t.width == 0) return;
+  cut(t.rows, 1, static_cast<double>(t.width),
+      [=](Dim from, Dim to) { return Piece{Piece::Kind::table, index, from, to, 0, 0}; });
 }
 
 // Along the longer side: then the other factor, which every piece reads whole, is the smaller one.
 void Plan::add_product(std::uint32_t index) {
   const Product& p = products[index];
-  const bool down = p.m >= p.n;
-  const Dim size = down ? p.m : p.n, step = down ? tile::kTileRows : kStep;
-  const double cost = cost_of(p) * static_cast<double>(down ? p.n : p.m);
-  for (Dim at = 0; at < size && p.end() > p.begin;) {
-    const auto room = static_cast<Dim>((grain_ - filled_) / cost) / step * step + step;
-    const Dim count = std::min(room, size - at);
-    if (down)
-      add({Piece::Kind::product, index, at, at + count, 0, p.n}, cost * static_cast<double>(count));
-    else
-      add({Piece::Kind::product, index, 0, p.m, at, at + count}, cost * static_cast<double>(count));
-    at += count;
-  }
+  if (p.end() == p.begin) return;
+  const Dim m = p.m, n = p.n;
+  if (m >= n)
+    cut(m, tile::kTileRows, cost_of(p) * static_cast<double>(n),
+        [=](Dim from, Dim to) { return Piece{Piece::Kind::product, index, from, to, 0, n}; });
+  else
+    cut(n, 2 * kStep, cost_of(p) * static_cast<double>(m),
+        [=](Dim left, Dim right) { return Piece{Piece::Kind::product, index, 0, m, left, right}; });
 }
 
 }  // namespace lamina::update

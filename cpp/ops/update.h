@@ -77,9 +77,10 @@ struct Plan {
   void add_dense(Dim from, Dim to);
   void add_table(std::uint32_t index);
   void add_product(std::uint32_t index);
-  void add(const Piece& piece, double cost);
+  template <class Make>
+  void cut(Dim size, Dim step, double cost, const Make& make);
 
-  double grain_ = 0, filled_ = 0;  // cost of a chunk, and of the one that is being filled
+  double grain_ = 0, filled_ = 0;  // the cost of a chunk, and of the pieces so far
 };
 
 // The ids of each row of a table, as chains in the order of the ids: head[row], then next[id].
@@ -94,7 +95,8 @@ struct Chains {
 };
 
 constexpr int kPackedSlot = 2, kGradientSlot = 3;  // of the thread's workspace; gemm has the others
-constexpr Dim kBlock = 7168;                       // elements of a gradient that are made at once
+// A gradient's block: its elements (half the first-level cache or so) and its most columns.
+constexpr Dim kBlock = 7168, kBlockColumns = 512;
 
 // One run of an update; knows what its threads need.
 template <class T, class Rule>
@@ -170,14 +172,13 @@ class Sweep {
   template <bool kStream>
   void sweep_product(const Piece& piece) const {
     const Product& p = plan_.products[piece.index];
-    const Dim width = std::min(piece.right - piece.left, columns_at_once(p));
+    const Dim width = std::min(piece.right - piece.left, kBlockColumns);
     T* const block = workspace<T>(kGradientSlot, static_cast<std::size_t>(kBlock));
     for (Dim j = piece.left; j < piece.right; j += width) {
       const Dim columns = std::min(width, piece.right - j);
       const Dim rows = std::max<Dim>(1, kBlock / columns);
       for (Dim i = piece.from; i < piece.to; i += rows) {
         const Dim count = std::min(rows, piece.to - i);
-        fetch(p, i, j, count, columns);
         gemm_serial<T>(count, columns, p.k, run_.in<T>(p.input) + i * p.a_row, p.a_row, p.a_k,
                        run_.in<T>(p.input + 1) + j * p.b_col, p.b_k, p.b_col, block, columns, {});
         const Dim at = p.begin + i * p.n + j;
@@ -188,20 +189,6 @@ class Sweep {
             sweep<kStream>(block + r * columns, at + r * p.n, at + r * p.n + columns);
       }
     }
-  }
-
-  static Dim columns_at_once(const Product&) { return 512; }
-
-  // The states of a block are on their way while it is multiplied.
-  void fetch(const Product& p, Dim i, Dim j, Dim rows, Dim columns) const {
-    constexpr Dim kLine = 64 / sizeof(T);
-    const bool whole = columns == p.n;
-    const Dim lines = whole ? 1 : rows, length = whole ? rows * columns : columns;
-    for (std::size_t k = 0; k < Rule::kStates; ++k)
-      for (Dim r = 0; r < lines; ++r) {
-        const T* const at = run_.in<T>(k) + p.begin + (i + r) * p.n + j;
-        for (Dim c = 0; c < length; c += kLine) __builtin_prefetch(at + c, 0, 2);
-      }
   }
 
   const Plan& plan_;

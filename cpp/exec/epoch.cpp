@@ -1,5 +1,6 @@
 #include "lamina/epoch.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -9,8 +10,10 @@
 
 #include "base/denormals.h"
 #include "base/parallel.h"
+#include "base/shared_lines.h"
 #include "exec/program.h"
 #include "kernels/narrow.h"
+#include "kernels/stream.h"
 #include "lamina/profile.h"
 
 namespace lamina {
@@ -75,6 +78,7 @@ class EpochRunner {
     for (const ValueId id : graph.inputs)
       row_bytes_.push_back(byte_size(graph.values[id].spec) /
                            static_cast<std::size_t>(options.batch));
+    batch_row_bytes_ = std::accumulate(row_bytes_.begin(), row_bytes_.end(), std::size_t{0});
     for (const ValueId id : graph.outputs)
       out_row_bytes_.push_back(byte_size(graph.values[id].spec) /
                                static_cast<std::size_t>(options.batch));
@@ -201,11 +205,10 @@ class EpochRunner {
     const std::int64_t rows = std::min(options_.batch, options_.rows - first);
     const bool whole = rows == options_.batch;
     const auto read_inputs = [&] {
-      for (std::size_t c = 0; c < columns_.size(); ++c)
-        if (borrows_)
-          plan.set_input(c, row(c, first));
-        else
-          gather(c, first, rows, plan.input(c));
+      if (borrows_)
+        for (std::size_t c = 0; c < columns_.size(); ++c) plan.set_input(c, row(c, first));
+      else
+        gather(first, rows, [&](std::size_t column) { return plan.input(column); });
     };
     if (Recording* const r = plan.recording(); r != nullptr)
       r->measure(r->gather_step(), read_inputs);
@@ -227,16 +230,49 @@ class EpochRunner {
            static_cast<std::size_t>(i) * row_bytes_[column];
   }
 
-  void gather(std::size_t column, std::int64_t first, std::int64_t rows, void* to) const {
+  // Copies the rows of a batch, those of column c to to(c). Like the ops that read them, each
+  // thread takes the rows of its share.
+  template <class To>
+  void gather(std::int64_t first, std::int64_t rows, const To& to) const {
+    constexpr std::int64_t kLeastBytes = 16384;  // for a chunk
+    const std::int64_t bytes = rows * static_cast<std::int64_t>(batch_row_bytes_);
+    const auto gather_part = [&](std::int64_t begin, std::int64_t end, bool streams) {
+      for (std::size_t c = 0; c < columns_.size(); ++c)
+        gather_rows(c, first, begin, end, static_cast<std::byte*>(to(c)), streams);
+    };
+    if (bytes < 2 * kLeastBytes) return gather_part(0, rows, false);
+    const std::int64_t chunks =
+        std::min({bytes / kLeastBytes, rows, std::int64_t{2} * threads_at_hand()});
+    const bool streams = kCanStream && chunks > 1 && taking_lines_is_dear();
+    parallel_chunks(chunks, [&](std::int64_t chunk) {
+      gather_part(rows * chunk / chunks, rows * (chunk + 1) / chunks, streams);
+      if (streams) finish_streams();
+    });
+  }
+
+  // Rows [begin, end) of the batch that starts at `first`.
+  void gather_rows(std::size_t column, std::int64_t first, std::int64_t begin, std::int64_t end,
+                   std::byte* to, bool streams) const {
     const std::size_t bytes = row_bytes_[column];
-    if (options_.order == nullptr) {
-      std::memcpy(to, row(column, first), static_cast<std::size_t>(rows) * bytes);
-      return;
+    const auto copy = [streams](std::byte* out, const std::byte* from, std::size_t n) {
+      if (streams)
+        stream_bytes(out, from, n);
+      else
+        std::memcpy(out, from, n);
+    };
+    to += static_cast<std::size_t>(begin) * bytes;
+    if (options_.order == nullptr)
+      return copy(to, row(column, first + begin), static_cast<std::size_t>(end - begin) * bytes);
+    for (std::int64_t r = begin; r < end; ++r, to += bytes) {
+      if (r + 1 < end) fetch(row(column, options_.order[first + r + 1]), bytes);
+      copy(to, row(column, options_.order[first + r]), bytes);
     }
-    auto* out = static_cast<std::byte*>(to);
-    for (std::int64_t r = 0; r < rows; ++r)
-      std::memcpy(out + static_cast<std::size_t>(r) * bytes, row(column, options_.order[first + r]),
-                  bytes);
+  }
+
+  // The next row lies anywhere; it is on its way while this one is copied.
+  static void fetch(const std::byte* from, std::size_t bytes) {
+    constexpr std::size_t kMost = 4096, kLine = 64;  // behind that the processor reads ahead itself
+    for (std::size_t i = 0; i < std::min(bytes, kMost); i += kLine) __builtin_prefetch(from + i);
   }
 
   static bool finite(const void* value, DType dtype) {
@@ -256,9 +292,9 @@ class EpochRunner {
     std::vector<const void*> pointers;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
       copies[c].resize(static_cast<std::size_t>(rows) * row_bytes_[c] + 1);
-      gather(c, first, rows, copies[c].data());
       pointers.push_back(copies[c].data());
     }
+    gather(first, rows, [&](std::size_t column) { return copies[column].data(); });
     options_.on_nonfinite(batch, pointers);
   }
 
@@ -278,10 +314,11 @@ class EpochRunner {
   const Program& main_program_;
   const Program* tail_program_ = nullptr;
   std::vector<std::size_t> row_bytes_, out_row_bytes_;
-  std::int64_t end_ = 0;  // behind the last batch
-  bool borrows_;          // the programs read their inputs where the columns are
-  bool apart_ = false;    // batches run side by side
-  bool watches_ = false;  // there is a loss to look at
+  std::size_t batch_row_bytes_ = 0;  // of all columns
+  std::int64_t end_ = 0;             // behind the last batch
+  bool borrows_;                     // the programs read their inputs where the columns are
+  bool apart_ = false;               // batches run side by side
+  bool watches_ = false;             // there is a loss to look at
   bool reported_ = false;
 };
 

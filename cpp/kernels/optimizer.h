@@ -7,10 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
+#include "kernels/stream.h"
 #include "kernels/vec.h"
 
 namespace lamina::optimizer {
@@ -80,29 +77,6 @@ struct RmsProp {
     s[0] -= increment;
   }
 };
-
-#if defined(__SSE2__)
-constexpr bool kCanStream = true;
-// Past the caches; `p` lies at a multiple of the vector's size.
-template <class T>
-LAMINA_INLINE void stream(T* p, Vec<T> v) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
-#elif defined(__AVX__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v);
-#else
-  _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v);
-#endif
-}
-LAMINA_INLINE void finish_streams() { _mm_sfence(); }
-#else
-constexpr bool kCanStream = false;
-template <class T>
-LAMINA_INLINE void stream(T* p, Vec<T> v) {
-  store<T>(p, v);
-}
-LAMINA_INLINE void finish_streams() {}
-#endif
 
 // Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
 // may be the same; `gradient` points to the one of element `begin`, or is null where it is zero.

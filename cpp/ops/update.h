@@ -110,10 +110,10 @@ class Sweep {
       chains(i).build(run_.ins[plan_.tables[i].input], plan_.tables[i]);
     const auto chunks = static_cast<std::int64_t>(plan_.chunks.size()) - 1;
     // All threads have read the parameters since the last step.
-    if (optimizer::kCanStream && chunks > 1 && taking_lines_is_dear())
+    if (kCanStream && chunks > 1 && taking_lines_is_dear())
       parallel_chunks(chunks, [this](std::int64_t chunk) {
         run_chunk<true>(chunk);
-        optimizer::finish_streams();
+        finish_streams();
       });
     else
       parallel_chunks(chunks, [this](std::int64_t chunk) { run_chunk<false>(chunk); });

@@ -57,13 +57,14 @@ class UpdateFuser {
   }
 
   // One product of matrices, whose factors may well live until the update: they take less memory
-  // than the gradient.
+  // than the gradient. One that stays in the first-level cache anyway is left.
   bool has_small_factors(const Node& product) const {
+    constexpr Dim kLeast = 4096;  // elements
     const Shape &a = graph_.values[product.in[0]].spec.shape,
                 &b = graph_.values[product.in[1]].spec.shape;
-    return a.size() == 2 && b.size() == 2 &&
-           dim_add(element_count(a), element_count(b)) <
-               element_count(graph_.values[product.out[0]].spec.shape);
+    const Dim size = element_count(graph_.values[product.out[0]].spec.shape);
+    return a.size() == 2 && b.size() == 2 && size >= kLeast &&
+           dim_add(element_count(a), element_count(b)) < size;
   }
 
   void leave_unfilled(Node& node) {

@@ -266,6 +266,46 @@ TEST(Fuse, DropoutOfAnotherStateStays) {
   EXPECT_EQ(count_ops(Program::make(g)->graph(), "dropout"), 2u);
 }
 
+// An update whose gradient is x^T dy and something else; `also` may read the gradient too.
+template <class Also>
+Graph update_of_a_weight(Dim batch, Dim in, Dim out, const Also& also) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = b.input({DType::f32, {batch, in}}), dy = b.input({DType::f32, {batch, out}});
+  const ValueId dw = b.emit("matmul", {x, dy}, {{"transpose_a", true}});
+  const ValueId packed =
+      b.emit("pack", {dw, b.emit("sum", {dy}, {{"axes", std::vector<std::int64_t>{0}}})});
+  const ValueId p = b.input(g.values[packed].spec);
+  b.output(b.emit("sgd_update", {p, also(b, dw, packed), b.scalar(DType::f32, 0.1)}));
+  return g;
+}
+
+TEST(Fuse, AnUpdateMultipliesTheFactorsOfAGradient) {
+  const auto products = [](Dim batch, Dim in, Dim out, const auto& also) {
+    const auto program = Program::make(update_of_a_weight(batch, in, out, also));
+    return count_ops(program->graph(), "matmul");
+  };
+  const auto plain = [](Builder&, ValueId, ValueId packed) { return packed; };
+  EXPECT_EQ(products(8, 80, 60, plain), 0u);
+  EXPECT_EQ(products(8, 8, 6, plain), 1u);     // too little to be worth it
+  EXPECT_EQ(products(70, 80, 60, plain), 1u);  // the factors are larger than the gradient
+  EXPECT_EQ(products(8, 80, 60,
+                     [](Builder& b, ValueId dw, ValueId packed) {
+                       b.output(dw);
+                       return packed;
+                     }),
+            1u);
+  EXPECT_EQ(products(8, 80, 60,
+                     [](Builder& b, ValueId, ValueId packed) {
+                       b.output(b.emit("sum_squares", {packed}));
+                       return packed;
+                     }),
+            1u);
+  EXPECT_EQ(
+      products(8, 80, 60, [](Builder& b, ValueId, ValueId packed) { return b.scale(packed, 0.5); }),
+      1u);
+}
+
 TEST(Text, ShowsOpsShapesAndOrigins) {
   Graph g;
   Builder b(g);

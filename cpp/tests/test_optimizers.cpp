@@ -6,6 +6,8 @@
 #include <cstring>
 #include <random>
 
+#include "kernel_testing.h"
+#include "kernels/optimizer.h"
 #include "lamina/plan.h"
 #include "lamina/runtime.h"
 
@@ -166,6 +168,129 @@ TEST(Optimizers, EveryTableHasIdsOfItsOwnType) {
             (std::vector<float>{0, -3, 0, -12}));
   const Attrs beyond{{"sparse", std::vector<std::int64_t>{0, 2, 1, 2, 3, 1}}};
   EXPECT_THROW(run_op("sgd_update", in, beyond), ShapeError);
+}
+
+// Matrices in a parameter of which the gradients are given as factors. Sizes that no block divides;
+// wide and tall ones, which are cut along different axes.
+struct Matrix {
+  Dim begin, m, n, k;
+  bool transpose_a, transpose_b;
+};
+const std::vector<Matrix> kMatrices = {
+    {37, 330, 61, 9, true, false},     {20180, 64, 1100, 5, true, false},
+    {90580, 1, 40, 3, false, false},   {90640, 150, 140, 33, false, true},
+    {111640, 600, 520, 2, true, true}, {423640, 3, 2, 600, false, false},
+};
+constexpr Dim kSize = 450001;
+constexpr Dim kTable[] = {423700, 200, 31};  // begin, rows, width of an embedding table
+
+Tensor random_matrix(Dim rows, Dim columns, DType dtype, unsigned seed) {
+  const Tensor flat = to_floating(random(rows * columns, seed), dtype);
+  Tensor matrix(Spec{dtype, {rows, columns}});
+  std::memcpy(matrix.raw(), flat.raw(), flat.bytes());
+  return matrix;
+}
+
+struct Gradient {
+  Tensor whole;                  // with every part in its place
+  std::vector<Tensor> in_parts;  // the further inputs of an update
+  Attrs attrs;
+
+  explicit Gradient(DType dtype) : whole(to_floating(random(kSize, 9), dtype)) {
+    Tensor ids(Spec{DType::i32, {60}});
+    for (int i = 0; i < 60; ++i) ids.data<std::int32_t>()[i] = i * i % 83;
+    const Tensor rows = random_matrix(60, kTable[2], dtype, 5);
+    place(kTable[0], run_one("embedding_grad", {ids, rows}, {{"rows", std::int64_t{kTable[1]}}}));
+    in_parts = {ids, rows};
+    std::vector<std::int64_t> products;
+    for (const Matrix& t : kMatrices) {
+      const Tensor a = t.transpose_a ? random_matrix(t.k, t.m, dtype, 1)
+                                     : random_matrix(t.m, t.k, dtype, 2),
+                   b = t.transpose_b ? random_matrix(t.n, t.k, dtype, 3)
+                                     : random_matrix(t.k, t.n, dtype, 4);
+      place(t.begin, run_one("matmul", {a, b},
+                             {{"transpose_a", t.transpose_a}, {"transpose_b", t.transpose_b}}));
+      in_parts.push_back(a);
+      in_parts.push_back(b);
+      products.insert(products.end(), {t.begin, t.transpose_a, t.transpose_b});
+    }
+    attrs = {{"sparse", std::vector<std::int64_t>{kTable[0], kTable[1], kTable[2]}},
+             {"products", products}};
+  }
+
+  void place(Dim begin, const Tensor& part) {
+    const std::size_t item = item_size(part.dtype());
+    std::memcpy(static_cast<std::byte*>(whole.raw()) + static_cast<std::size_t>(begin) * item,
+                part.raw(), part.bytes());
+  }
+};
+
+TEST(Optimizers, TakeAGradientInPartsWithTheSameBits) {
+  const int before = num_threads();
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Gradient gradient(dtype);
+    const Tensor lr = to_floating(Tensor::scalar(0.01f), dtype);
+    // Where the parts lie nobody reads the flat gradient.
+    const Tensor nowhere = to_floating(random(kSize, 9), dtype);
+    for (const Trajectory& c : kKeras) {
+      std::vector<Tensor> start;
+      for (std::size_t k = 0; k < count_states(c.op, c.attrs); ++k)
+        start.push_back(to_floating(random(kSize, static_cast<unsigned>(k)), dtype));
+      std::vector<Tensor> wanted = start;
+      update(c.op, c.attrs, wanted, gradient.whole, lr, 3);
+      for (const int threads : {1, 2, 4}) {
+        set_num_threads(threads);
+        std::vector<Tensor> in = start;
+        in.insert(in.end(), {nowhere, lr});
+        if (c.op.starts_with("adam")) in.push_back(Tensor::scalar<std::int64_t>(3));
+        in.insert(in.end(), gradient.in_parts.begin(), gradient.in_parts.end());
+        Attrs attrs = c.attrs;
+        for (const auto& [name, value] : gradient.attrs) attrs[name] = value;
+        const std::vector<Tensor> got = run_op(c.op, in, attrs);
+        for (std::size_t k = 0; k < got.size(); ++k)
+          EXPECT_EQ(std::memcmp(got[k].raw(), wanted[k].raw(), got[k].bytes()), 0)
+              << c.op << " on " << threads << " threads, state " << k;
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST(Optimizers, StreamWithTheSameBitsFromAnyElement) {
+  const optimizer::Adam<float, false> rule{0.1f, 0.01f, 0.1f, 0.001f, 1e-7f};
+  for (const Dim begin : {0, 1, 3, 16, 29})
+    for (const Dim end : {30, 31, 64, 100}) {
+      std::vector<Tensor> stored{random(100, 1), random(100, 2), random(100, 3)};
+      std::vector<Tensor> streamed{random(100, 1), random(100, 2), random(100, 3)};
+      const Tensor g = random(100, 4);
+      const auto sweep = [&](auto streams, std::vector<Tensor>& states) {
+        void* at[3];
+        for (int k = 0; k < 3; ++k) at[k] = states[static_cast<std::size_t>(k)].raw();
+        optimizer::sweep<float, streams.value>(rule, at, at, g.data<float>(), begin, end);
+      };
+      sweep(std::false_type{}, stored);
+      sweep(std::true_type{}, streamed);
+      finish_streams();
+      for (std::size_t k = 0; k < 3; ++k)
+        EXPECT_EQ(std::memcmp(stored[k].raw(), streamed[k].raw(), stored[k].bytes()), 0);
+    }
+}
+
+TEST(Optimizers, ComplainAboutPartsOfTheGradient) {
+  const Tensor lr = Tensor::scalar(1.0f), ten = random(10, 1);
+  const Tensor a = random_matrix(2, 3, DType::f32, 1), b = random_matrix(2, 3, DType::f32, 2);
+  const auto run = [&](std::vector<std::int64_t> products) {
+    return run_one("sgd_update", {ten, ten, lr, a, b}, {{"products", std::move(products)}});
+  };
+  EXPECT_NO_THROW(run({1, 1, 0}));           // a^T b: [3, 3]
+  EXPECT_NO_THROW(run({6, 0, 1}));           // a b^T: [2, 2]
+  EXPECT_THROW(run({2, 1, 0}), ShapeError);  // beyond the parameter
+  EXPECT_THROW(run({0, 0, 0}), ShapeError);  // inner sizes 3 and 2
+  EXPECT_THROW(run({-1, 1, 0}), Error);
+  EXPECT_THROW(run({0, 1}), Error);
+  EXPECT_THROW(run_one("sgd_update", {ten, ten, lr, a, b, a, b},
+                       {{"products", std::vector<std::int64_t>{0, 0, 1, 3, 0, 1}}}),
+               Error);  // they overlap
 }
 
 TEST(Optimizers, ComplainAboutSettingsAndShapes) {

@@ -205,6 +205,41 @@ TEST(Plan, AStepAllocatesNothing) {
   EXPECT_LT(one_epoch, 12u);
 }
 
+// Batches so large that all threads copy rows, from two columns in an order of their own.
+TEST(Plan, GathersTheRowsOfABatch) {
+  constexpr Dim kRows = 70, kBatch = 35;
+  const Tensor wide = filled({kRows, 1003}, 1), narrow = filled({kRows, 3}, 2);
+  std::vector<std::int64_t> order;
+  for (Dim i = 0; i < kRows; ++i) order.push_back(i * 27 % kRows);
+  Graph g;
+  Builder b(g);
+  b.output(b.scale(b.input({DType::f32, {kBatch, 1003}}), 2));
+  b.output(b.scale(b.input({DType::f32, {kBatch, 3}}), 2));
+  b.output(b.emit("sum", {b.emit("dense", {g.inputs[0], b.constant(filled({1003, 200}, 3))})}));
+  const auto program = Program::make(g);
+  for (const int threads : {1, 2, 4})
+    for (const bool ordered : {false, true}) {
+      set_num_threads(threads);
+      Tensor wide_out(wide.spec()), narrow_out(narrow.spec());
+      EpochOptions o;
+      o.rows = kRows;
+      o.batch = kBatch;
+      o.order = ordered ? order.data() : nullptr;
+      o.sinks = {wide_out.raw(), narrow_out.raw()};
+      o.hook_every_batch = true;  // batches one after the other
+      const std::vector<Column> columns{{wide.raw()}, {narrow.raw()}};
+      run_epoch(program, nullptr, columns, o);
+      for (Dim i = 0; i < kRows; ++i) {
+        const Dim from = ordered ? order[static_cast<std::size_t>(i)] : i;
+        for (Dim k = 0; k < 1003; ++k)
+          ASSERT_EQ(wide_out.data<float>()[i * 1003 + k], 2 * wide.data<float>()[from * 1003 + k]);
+        for (Dim k = 0; k < 3; ++k)
+          ASSERT_EQ(narrow_out.data<float>()[i * 3 + k], 2 * narrow.data<float>()[from * 3 + k]);
+      }
+    }
+  set_num_threads(2);
+}
+
 TEST(Plan, ABadLabelStopsBeforeTheUpdate) {
   const Mlp model(16);
   Data data(16);

@@ -231,6 +231,7 @@ TEMPLATES: dict[str, list[Call]] = {
     "sgd_update": [
         (floats((7,), (7,), ()), {}),
         (floats((13,), (13,), ()) + [(N, (3,)), (F, (3, 2))], {"sparse": [1, 5, 2]}),
+        (floats((13,), (13,), (), (5, 4), (5, 2)), {"products": [3, 1, 0]}),
     ],
     "simple_rnn": [
         (floats((3, 4, 5), (5, 2), (2, 2), (2,), (3, 2)) + [(B, (3, 4))], SEQUENCE),

@@ -141,6 +141,14 @@ TEST(Attention, WithoutKeysThereIsNothingToMix) {
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out.data<float>()[i], 0.0f);
 }
 
+TEST(Attention, KeysThatNoHeadLooksAtHaveNoGradient) {
+  std::vector<Tensor> in{random({2, 3, 0, 4}, 1), random({2, 5, 2, 4}, 2), random({2, 5, 2, 3}, 3),
+                         random({2, 3, 0, 3}, 4), random({2, 3, 0, 3}, 5)};
+  const std::vector<Tensor> d = run_op("attention_grad", in, {});
+  for (const std::size_t i : {1, 2})
+    for (std::size_t j = 0; j < d[i].size(); ++j) ASSERT_EQ(d[i].data<float>()[j], 0.0f);
+}
+
 TEST(Attention, RefusesOperandsThatDoNotFit) {
   const Sizes s{2, 3, 5, 4, 2, 4, 5};
   std::vector<Tensor> in = inputs(s);

@@ -172,6 +172,32 @@ def _batch_norm(size: int) -> tuple[Any, Arrays, int]:
     return program, arrays, 12 * rows * 64
 
 
+def _batch_norm_grad(size: int) -> tuple[Any, Arrays, int]:
+    """Reads dy and x for the sums and again for the gradient."""
+    rows = size // (12 * 64)
+    shapes: list[tuple[int, ...]] = [(rows, 64), (rows, 64), (64,), (64,), (64,), (64,)]
+    program, arrays = _program_of("batch_norm_grad", shapes, {"epsilon": 1e-3})
+    arrays[5] = np.abs(arrays[5])  # a variance
+    return program, arrays, 20 * rows * 64
+
+
+def _layer_norm(size: int) -> tuple[Any, Arrays, int]:
+    rows = size // (8 * 256)
+    program, arrays = _program_of("layer_norm", [(rows, 256), (256,), (256,)], {"epsilon": 1e-3})
+    return program, arrays, 8 * rows * 256
+
+
+def _relu_grad(size: int) -> tuple[Any, Arrays, int]:
+    n = size // 12
+    return *_program_of("relu_grad", [(n,), (n,)], {}), 12 * n
+
+
+def _concat(size: int) -> tuple[Any, Arrays, int]:
+    """Two images of 16 channels side by side."""
+    rows = size // (8 * 32)
+    return *_program_of("concat", [(rows, 16), (rows, 16)], {"axis": -1}), 8 * rows * 32
+
+
 def _adam(size: int) -> tuple[Any, Arrays, int]:
     """Reads parameter, both moments and gradient; writes all but the gradient, in place."""
     from lamina import _core
@@ -193,6 +219,10 @@ def _adam(size: int) -> tuple[Any, Arrays, int]:
 PASSES: dict[str, Callable[[int], tuple[Any, Arrays, int]]] = {
     "relu": _relu,
     "add": _add,
+    "ReLU's gradient": _relu_grad,
+    "concatenation": _concat,
     "batch normalization": _batch_norm,
+    "its gradient": _batch_norm_grad,
+    "layer normalization": _layer_norm,
     "Adam": _adam,
 }

@@ -59,7 +59,8 @@ struct Model {
   std::vector<VariablePtr> parameters;
   Graph graph;
 
-  Model(const Layer& layer, DType dtype, Dim batch, bool train) {
+  // With `both_ways` a second layer, of the same weights, reads the text backwards.
+  Model(const Layer& layer, DType dtype, Dim batch, bool train, bool both_ways = false) {
     const Dim wide = layer.gates * kUnits;
     Builder b(graph);
     const std::vector<Shape> shapes{
@@ -74,7 +75,10 @@ struct Model {
     const ValueId zero = b.constant(weights({batch, kUnits}, dtype, 8));
     std::vector<ValueId> in{b.emit("embedding", {ids[0], text}), ids[1], ids[2], ids[3], zero};
     if (layer.op == "lstm") in.push_back(zero);
-    const ValueId y = b.emit_all(layer.op, in, {{"return_sequences", true}})[0];
+    ValueId y = b.emit_all(layer.op, in, {{"return_sequences", true}})[0];
+    if (both_ways)
+      y = b.add(y,
+                b.emit_all(layer.op, in, {{"return_sequences", true}, {"go_backwards", true}})[0]);
     b.output(y);
     if (train) add_update(b, ids, b.emit("sum_squares", {y}), dtype);
   }
@@ -88,8 +92,8 @@ struct Model {
 };
 
 std::vector<Tensor> run(const Layer& layer, DType dtype, Dim batch, ProgramOptions options,
-                        const Tensor& text, bool train = true) {
-  const Model model(layer, dtype, batch, train);
+                        const Tensor& text, bool train = true, bool both_ways = false) {
+  const Model model(layer, dtype, batch, train, both_ways);
   return Program::make(model.graph, options)->run(std::vector<Tensor>{text});
 }
 
@@ -106,6 +110,22 @@ TEST(RecurrentWords, TakeThePlaceOfTheEmbedding) {
     const std::string text = to_text(Program::make(model.graph)->graph());
     EXPECT_EQ(count(text, "embedding"), 0u) << text;
     EXPECT_EQ(count(text, "has_words=true"), 2u) << text;
+  }
+}
+
+TEST(RecurrentWords, AreReadInBothDirections) {
+  const Tensor text = words(kBatch, 3);
+  for (const Layer& layer : kLayers) {
+    const Model model(layer, DType::f64, kBatch, true, true);
+    const std::string nodes = to_text(Program::make(model.graph)->graph());
+    EXPECT_EQ(count(nodes, "embedding"), 0u) << nodes;
+    EXPECT_EQ(count(nodes, "has_words=true"), 4u) << nodes;
+    const auto fused = run(layer, DType::f64, kBatch, {true, true}, text, true, true);
+    const auto plain = run(layer, DType::f64, kBatch, {false, false}, text, true, true);
+    EXPECT_EQ(std::memcmp(fused[0].raw(), plain[0].raw(), plain[0].bytes()), 0) << layer.op;
+    for (std::size_t i = 0; i < plain[1].size(); ++i)
+      ASSERT_NEAR(fused[1].data<double>()[i], plain[1].data<double>()[i], 1e-12)
+          << layer.op << ", element " << i;
   }
 }
 

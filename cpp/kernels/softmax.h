@@ -41,8 +41,8 @@ LAMINA_INLINE V larger(V a, V b) {
 LAMINA_INLINE Vec<float> exp_of_negative(Vec<float> x) {
   using namespace vec_detail;
   const Reduced a = reduce_exp(x);
-  const F p = polynomial(a.r, 0.001381422f, 0.008368899f, 0.041668404f, 0.1666652f, 0.49999994f,
-                         1.f, 1.f);
+  const F p =
+      polynomial(a.r, 0.001381422f, 0.008368899f, 0.041668404f, 0.1666652f, 0.49999994f, 1.f, 1.f);
   return select(x < -86.5f, F{}, p * pow2(a.n));
 }
 LAMINA_INLINE Vec<double> exp_of_negative(Vec<double> x) { return exp(x); }

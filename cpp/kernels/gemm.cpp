@@ -62,12 +62,8 @@ struct Panels {
 template <class T>
 void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next) {
   constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  const auto ask = [&](Dim line) {
-    const bool some = next != nullptr && line * kLine < kPanel<T>;
-    job.ahead = some ? next + line * kLine : job.a;
-    job.ahead_step = some ? job.b_k : 0;
-  };
-  ask(0);
+  const Dim distance = next == nullptr ? 0 : next - job.b;
+  job.ahead = distance;
   const auto& table = tile::kTable<T>;
   const bool tail = job.tail != 0;
   const T* const a = job.a;
@@ -79,8 +75,8 @@ void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next) {
     const Dim count = rows + (t < longer);
     job.a = a + row * job.a_row;
     job.c = c + row * job.ldc;
-    if (t > 0) ask(t);
     table.get(static_cast<int>(count), vectors, tail)(job);
+    job.ahead = distance != 0 && t == 0 && kLine < kPanel<T> ? distance + kLine : 0;
     row += count;
   }
   job.a = a;
@@ -368,11 +364,8 @@ struct Grid {
 struct Costs {
   double row, column;
 };
-template <class T>
-Costs costs_of(Dim n, Dim k, bool packs_a, bool packs_b) {
-  const bool near = packs_b && n * k * Dim{sizeof(T)} <= 1 << 20;  // the second-level cache holds B
-  return {packs_a ? 16.0 : 4.0, near ? 3.0 : packs_b ? 6.0 : 8.0};
-}
+// Two threads that read the same columns of B both pack them, and make its next change dearer.
+Costs costs_of(bool packs_a, bool packs_b) { return {packs_a ? 16.0 : 4.0, packs_b ? 9.0 : 8.0}; }
 
 // The grid that the threads at hand finish first. The unit is the time of a multiply-add.
 template <class T>
@@ -428,7 +421,7 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
           Dim ldc, const Epilogue<T>& e) {
   const bool packs_a = wants_packed_a<T>(m, n, k, a_row, a_k);
   const bool packs_b = m > 1 && wants_packed_b<T>(m, n, b_k, b_col);
-  const Costs costs = costs_of<T>(n, k, packs_a, packs_b);
+  const Costs costs = costs_of(packs_a, packs_b);
   const Grid whole = choose_grid<T>(m, n, k, costs);
   if (whole.chunks() <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
   each_chunk<T>(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {

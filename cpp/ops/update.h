@@ -135,7 +135,7 @@ class Sweep {
       else if (piece.kind == Piece::Kind::table)
         sweep_table<kStream>(piece);
       else
-        sweep_product<kStream>(piece);
+        sweep_product(piece);
     }
   }
 
@@ -169,7 +169,8 @@ class Sweep {
     }
   }
 
-  template <bool kStream>
+  // Stores the parameters in any case: lines that are dear to take arrive while the next block is
+  // multiplied.
   void sweep_product(const Piece& piece) const {
     const Product& p = plan_.products[piece.index];
     const Dim width = std::min(piece.right - piece.left, kBlockColumns);
@@ -183,10 +184,10 @@ class Sweep {
                        run_.in<T>(p.input + 1) + j * p.b_col, p.b_k, p.b_col, block, columns, {});
         const Dim at = p.begin + i * p.n + j;
         if (columns == p.n)
-          sweep<kStream>(block, at, at + count * columns);
+          sweep<false>(block, at, at + count * columns);
         else
           for (Dim r = 0; r < count; ++r)
-            sweep<kStream>(block + r * columns, at + r * p.n, at + r * p.n + columns);
+            sweep<false>(block + r * columns, at + r * p.n, at + r * p.n + columns);
       }
     }
   }

@@ -4,6 +4,8 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 
 #include "base/parallel.h"
 #include "kernels/direct.h"
@@ -207,7 +209,9 @@ ConvShape transposed(const ConvShape& s) {
 }
 
 Dim conv_part(Dim pixels, double work, Dim most_parts) {
-  const Dim parts = std::clamp<Dim>(static_cast<Dim>(work / kPartWork), 1, most_parts);
+  const Dim most = std::clamp<Dim>(static_cast<Dim>(work / kPartWork), 1, most_parts);
+  // A power of two: threads meet at the same pixels in all ops.
+  const auto parts = static_cast<Dim>(std::bit_floor(static_cast<std::uint64_t>(most)));
   return std::max<Dim>(1, ceil_div(pixels, parts));
 }
 

@@ -220,6 +220,10 @@ struct WeightSums {
 #pragma GCC unroll 8
       for (int kw = 0; kw < kWidth; ++kw) sum[l][kw] = load(to[l] + kw * kLanes<T>);
     }
+    if (kStep == 1) {  // x was written long ago: what the next row reads first is asked for
+#pragma GCC unroll 8
+      for (int i = 0; i < kColumns; ++i) __builtin_prefetch(from[kLines - 1] + (cells + i) * step);
+    }
 #pragma GCC unroll 32
     for (int i = 0; i < kCells; ++i) {
       if (kEdge && (i < inside || i >= outside)) continue;

@@ -102,7 +102,7 @@ def torch_stack(layers: int, torch: Any) -> tuple[Any, Any]:
 
 # ---- recurrent layers over series of `steps`
 
-LENGTHS = (50, 100, 200, 400, 800)
+LENGTHS = (50, 100, 200, 400, 800, 1600)
 
 
 def long_series_data(steps: int) -> Data:

@@ -170,9 +170,10 @@ TEST(Conv, GradientsEqualTheirDefinitions) {
 }
 
 TEST(Conv, BiasAndActivationHaveTheBitsOfTheirOps) {
-  for (const Dim groups : {1, 2, 8}) {
-    const Tensor x = f32(uniform({2, 6, 7, 8})), w = f32(uniform({3, 3, 8 / groups, 8}, -1, 1, 2));
-    const Tensor bias = f32(uniform({8}, -1, 1, 3));
+  for (const Dim groups : {1, 2, 4, 16}) {
+    const Tensor x = f32(uniform({2, 6, 19, 16}));
+    const Tensor w = f32(uniform({3, 3, 16 / groups, 16}, -1, 1, 2));
+    const Tensor bias = f32(uniform({16}, -1, 1, 3));
     const Tensor z = run_one("add", {run_one("conv", {x, w}, {{"groups", groups}}), bias});
     for (const std::string name : {"relu", "sigmoid", "tanh"}) {
       const Tensor y = run_one("conv", {x, w, bias}, {{"groups", groups}, {"activation", name}});

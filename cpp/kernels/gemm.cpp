@@ -1,9 +1,11 @@
 #include "kernels/gemm.h"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "base/parallel.h"
+#include "base/shared_lines.h"
 #include "kernels/gemm_tile.h"
 #include "kernels/transpose.h"
 
@@ -255,6 +257,7 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
     job.k = kc;
     job.ldc = ldc;
     job.from_c = k0 > 0 || e.accumulate;
+    job.streams = last && e.streams;
     job.relu = last && e.activation == Activation::relu;
     for (Dim i0 = 0; i0 < m; i0 += kBlockRows) {
       const Dim mc = std::min(kBlockRows, m - i0);
@@ -317,8 +320,10 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
     return multiply_turned(m, n, k, a, a_row, a_k, b, b_col, c, ldc);
   if (!wants_packed_b<T>(m, n, b_k, b_col))
     return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim kc) {
+      // As many rows as this block has are asked for; not beyond the last one.
+      const Dim step = std::min(kc, k - k0 - kc);
       const T* const block = b + k0 * b_k;
-      return Panels<T>{block, b_k, kPanel<T>, k >= 64, k0 + kc < k ? block + kc * b_k : nullptr};
+      return Panels<T>{block, b_k, kPanel<T>, k >= 64, step > 0 ? block + step * b_k : nullptr};
     });
   for (Dim j0 = 0; j0 < n; j0 += kBlockColumns<T>) {
     const Dim columns = std::min(kBlockColumns<T>, n - j0);
@@ -414,6 +419,15 @@ void each_chunk(Dim m, Dim n, const Grid& g, const Body& body) {
   });
 }
 
+// Results that other threads will read, in whole lines, and nobody reads before they are complete.
+template <class T>
+bool may_stream(Dim m, Dim n, const T* c, Dim ldc, const Epilogue<T>& e) {
+  constexpr Dim kLine = 64 / Dim{sizeof(T)}, kLeastLines = 512;
+  const bool is_final = e.activation == Activation::linear || e.activation == Activation::relu;
+  return kCanStream && kPanel<T> % kLine == 0 && is_final && m * n >= kLeastLines * kLine &&
+         n % kLine == 0 && ldc % kLine == 0 && reinterpret_cast<std::uintptr_t>(c) % 64 == 0;
+}
+
 }  // namespace
 
 template <class T>
@@ -424,11 +438,14 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
   const Costs costs = costs_of(packs_a, packs_b);
   const Grid whole = choose_grid<T>(m, n, k, costs);
   if (whole.chunks() <= 1) return gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, e);
+  const bool streams = may_stream(m, n, c, ldc, e) && taking_lines_is_dear();
   each_chunk<T>(m, n, whole, [&](Dim i, Dim j, Dim rows, Dim columns) {
     Epilogue<T> part = e;
+    part.streams = streams;
     if (part.bias != nullptr) part.bias += j;
     gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
                 c + i * ldc + j, ldc, part);
+    if (streams) finish_streams();
   });
 }
 

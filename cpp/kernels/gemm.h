@@ -14,6 +14,7 @@ struct Epilogue {
   const T* bias = nullptr;  // [n], added when the chain is complete
   Activation activation = Activation::linear;
   bool accumulate = false;  // the chain starts from the element stored in C, not from zero
+  bool streams = false;     // C may be written past the caches; its rows are whole lines
 };
 
 // C[m,n] = op(A)[m,k] op(B)[k,n]. Strides in elements: A[i,p] = a[i*a_row + p*a_k], B[p,j] =

@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "kernels/stream.h"
 #include "kernels/vec.h"
 #include "lamina/types.h"
 
@@ -108,8 +109,9 @@ struct Job {
   const T* bias;  // null: none, or the chain goes on in a later block of k
   bool from_c;    // the chain continues from C
   bool relu;
-  int tail;   // columns of the last vector when it is not full
-  Dim ahead;  // how far from b lies what to ask for meanwhile, a line at every step of k
+  bool streams;  // C goes past the caches; its rows consist of whole lines
+  int tail;      // columns of the last vector when it is not full
+  Dim ahead;     // how far from b lies what to ask for meanwhile, a line at every step of k
 };
 
 template <class T, int kRows, int kVectors, bool kTail>
@@ -176,6 +178,14 @@ template <class T, int kRows, int kVectors, bool kTail>
       for (int i = 0; i < kRows; ++i) c[i][v] = at_least(c[i][v], V{});
     }
   }
+  if constexpr (!kTail)
+    if (job.streams) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) stream<T>(job.c + i * job.ldc + v * kLanes<T>, c[i][v]);
+      return;
+    }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8

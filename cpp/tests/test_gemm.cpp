@@ -18,6 +18,8 @@ void parallel_chunks(std::int64_t chunks, ChunkFn body) {
 
 int threads_at_hand() { return 3; }
 
+bool taking_lines_is_dear() { return true; }
+
 void* workspace_bytes(int slot, std::size_t bytes) {
   static std::vector<std::byte> buffers[4];
   std::vector<std::byte>& buffer = buffers[slot];
@@ -115,6 +117,19 @@ TEST(Gemm, ChainsContinueAcrossBlocks) {
     expect_chains<float>(16, 400, 40, l);    // B transposed: blocks of the transposed result
   }
   expect_chains<float>(16, 2100, 2048, kLayouts[2]);  // more of B than is packed at once
+}
+
+// Taking lines is dear here, so a result of whole lines is streamed at the levels that can.
+TEST(Gemm, StreamedResultsAreTheSame) {
+  const Dim m = 130, n = 64, k = 600;
+  const auto a = random<float>(m * k, 1), b = random<float>(k * n, 2), bias = random<float>(n, 3);
+  std::vector<float> memory(m * n + 16), plain(m * n);
+  float* const c = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) / 4;
+  const Epilogue<float> e{.bias = bias.data(), .activation = Activation::relu};
+  EXPECT_EQ(may_stream(m, n, c, n, e), kPanel<float> >= 16);
+  gemm<float>(m, n, k, a.data(), k, 1, b.data(), n, 1, c, n, e);
+  gemm_serial<float>(m, n, k, a.data(), k, 1, b.data(), n, 1, plain.data(), n, e);
+  EXPECT_EQ(std::memcmp(c, plain.data(), plain.size() * sizeof(float)), 0);
 }
 
 TEST(Gemm, NothingToDo) {

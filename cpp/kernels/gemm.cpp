@@ -58,28 +58,33 @@ struct Panels {
   const T* after = nullptr;  // the first panel of the next block of k, if that is far
 };
 
-// Rows [0, m) of one column of tiles, at job.a, job.b, job.c. Meanwhile the panel at `next`, if
-// any, is on its way: the first tile asks for the first line of its rows, the second for the
-// second.
+// Rows [0, m) of one column of tiles, at job.a, job.b, job.c. Meanwhile what comes next is on its
+// way: the panel at `next`, if any, whose rows' first lines the first tile asks for, the second
+// lines the second tile; else, if they are `new_rows` to this core, the rows of the next tile.
 template <class T>
-void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next) {
+void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next, bool new_rows) {
   constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  const Dim distance = next == nullptr ? 0 : next - job.b;
-  job.ahead = distance;
   const auto& table = tile::kTable<T>;
   const bool tail = job.tail != 0;
+  const bool in_one_piece = new_rows && job.a_k == 1 && job.a_row == job.k;
   const T* const a = job.a;
   T* const c = job.c;
-  if (m <= kTileRows) return table.get(static_cast<int>(m), vectors, tail)(job);
   const Dim tiles = (m + kTileRows - 1) / kTileRows;
   const Dim rows = m / tiles, longer = m % tiles;  // the first `longer` tiles have one row more
   for (Dim t = 0, row = 0; t < tiles; ++t) {
     const Dim count = rows + (t < longer);
     job.a = a + row * job.a_row;
     job.c = c + row * job.ldc;
-    table.get(static_cast<int>(count), vectors, tail)(job);
-    job.ahead = distance != 0 && t == 0 && kLine < kPanel<T> ? distance + kLine : 0;
     row += count;
+    if (next != nullptr && t * kLine < kPanel<T>) {
+      job.ahead = next + t * kLine;
+      job.ahead_step = job.b_k;
+    } else {
+      const bool asks = in_one_piece && row < m;
+      job.ahead = a + (asks ? row * job.a_row : 0);
+      job.ahead_step = asks ? kLine : 0;
+    }
+    table.get(static_cast<int>(count), vectors, tail)(job);
   }
   job.a = a;
   job.c = c;
@@ -102,7 +107,7 @@ void multiply_columns(Job<T>& job, Dim m, Dim n, const Panels<T>& b, const T* bi
     const T* const next = !b.far         ? nullptr
                           : j + wide < n ? job.b + wide / kPanel<T> * b.b_panel
                                          : b.after;
-    multiply_rows(job, m, static_cast<int>((columns + lanes - 1) / lanes), next);
+    multiply_rows(job, m, static_cast<int>((columns + lanes - 1) / lanes), next, j == 0);
   }
   job.c = c;
 }

@@ -109,9 +109,10 @@ struct Job {
   const T* bias;  // null: none, or the chain goes on in a later block of k
   bool from_c;    // the chain continues from C
   bool relu;
-  bool streams;  // C goes past the caches; its rows consist of whole lines
-  int tail;      // columns of the last vector when it is not full
-  Dim ahead;     // how far from b lies what to ask for meanwhile, a line at every step of k
+  bool streams;    // C goes past the caches; its rows consist of whole lines
+  int tail;        // columns of the last vector when it is not full
+  const T* ahead;  // asked for meanwhile: a line at every step of k
+  Dim ahead_step;
 };
 
 template <class T, int kRows, int kVectors, bool kTail>
@@ -145,12 +146,16 @@ template <class T, int kRows, int kVectors, bool kTail>
   for (int g = 0; g < kGroups; ++g) a[g] = job.a + 3 * g * job.a_row;
   const T* b[kPanels];
   for (int q = 0; q < kPanels; ++q) b[q] = job.b + q * job.b_panel;
-  const Dim a_row = job.a_row, a_k = job.a_k, b_k = job.b_k, ahead = job.ahead;
+  const Dim a_row = job.a_row, a_k = job.a_k, b_k = job.b_k;
+  const T* ahead = job.ahead;
   for (Dim p = 0; p < job.k; ++p) {
     if constexpr (kAhead > 0)
 #pragma GCC unroll 4
       for (int q = 0; q < kPanels; ++q) __builtin_prefetch(b[q] + kAhead * b_k);
-    if constexpr (kRows > 3) __builtin_prefetch(b[0] + ahead);
+    if constexpr (kRows > 3) {
+      __builtin_prefetch(ahead);
+      ahead += job.ahead_step;
+    }
     V bv[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) bv[v] = load_b(b[v / 2] + v % 2 * kLanes<T>, v);

@@ -325,10 +325,12 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
     return multiply_turned(m, n, k, a, a_row, a_k, b, b_col, c, ldc);
   if (!wants_packed_b<T>(m, n, b_k, b_col))
     return multiply_blocks(m, n, k, a, a_row, a_k, c, ldc, e, [=](Dim k0, Dim kc) {
-      // As many rows as this block has are asked for; not beyond the last one.
+      // As many rows as this block has are asked for; not beyond the last one. Of short pieces of
+      // rows the processor would fetch what lies beside, too, which is other threads'.
+      const bool is_far = k >= 64 && n >= 4 * kPanel<T>;
       const Dim step = std::min(kc, k - k0 - kc);
       const T* const block = b + k0 * b_k;
-      return Panels<T>{block, b_k, kPanel<T>, k >= 64, step > 0 ? block + step * b_k : nullptr};
+      return Panels<T>{block, b_k, kPanel<T>, is_far, step > 0 ? block + step * b_k : nullptr};
     });
   for (Dim j0 = 0; j0 < n; j0 += kBlockColumns<T>) {
     const Dim columns = std::min(kBlockColumns<T>, n - j0);

@@ -11,6 +11,12 @@ void Pace::enter(State state, int threads) {
 
 void Pace::waited_long(int all, std::int64_t now) {
   if (all < 2 || now < calm_until_) return;
+  if (waits_ == 0 || now - first_wait_ > kWindow) {
+    waits_ = 0;
+    first_wait_ = now;
+  }
+  if (++waits_ < kFewestWaits) return;
+  waits_ = 0;
   all_ = all;
   best_threads_ = 0;
   enter(State::trial, all);
@@ -20,11 +26,18 @@ void Pace::took(std::int64_t time, std::int64_t now) {
   spent_ += time;
   ++steps_;
   if (state_ == State::trial) {
-    if (spent_ >= kTrial && steps_ >= kFewestSteps) judge(now);
+    if (is_decided()) judge(now);
   } else if (spent_ >= kSettled) {  // others may have left
     best_threads_ = 0;
     enter(State::trial, all_);
   }
+}
+
+bool Pace::is_decided() const {
+  if (steps_ < kFewestSteps) return false;
+  const bool far_behind =
+      best_threads_ != 0 && static_cast<double>(spent_) / steps_ > kFarBehind * best_;
+  return spent_ >= (far_behind ? kHopeless : kTrial);
 }
 
 // This number of threads has been timed: is it the best so far, and what comes next?

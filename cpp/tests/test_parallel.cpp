@@ -309,6 +309,17 @@ TEST(Pace, KeepsAllThreadsWhereNobodyWaits) {
   EXPECT_EQ(clock.spent[8], clock.now);
 }
 
+TEST(Pace, AFewLongWaitsAreAnAccident) {
+  PaceClock clock;
+  for (int second = 1; second <= 20; ++second) {
+    for (int i = 0; i < 4; ++i) {
+      clock.pace.waited_long(8, clock.now);
+      EXPECT_FALSE(clock.pace.is_timed());
+    }
+    clock.run_until(1000 * second, false, [](int) { return 3.0; });
+  }
+}
+
 TEST(Pace, FindsTheBestOfHalves) {
   PaceClock clock;
   clock.run_until(10000, true, [](int threads) { return threads == 2 ? 5.0 : 10.0 + threads; });

@@ -27,11 +27,11 @@ class Pace {
  private:
   enum class State : std::uint8_t { calm, trial, settled };
   static constexpr std::int64_t kMillisecond = 1'000'000;
-  static constexpr std::int64_t kTrial = 40 * kMillisecond;  // of each number of threads
+  static constexpr std::int64_t kTrial = 25 * kMillisecond;  // of each number of threads
   static constexpr std::int64_t kHopeless = kTrial / 4;      // of one that is far behind
   static constexpr double kFarBehind = 1.5;
   // So many long waits in so short a time are no accident.
-  static constexpr int kFewestWaits = 5;
+  static constexpr int kFewestWaits = 3;
   static constexpr std::int64_t kWindow = 500 * kMillisecond;
   static constexpr std::int64_t kSettled = 500 * kMillisecond;
   static constexpr std::int64_t kShortestCalm = 100 * kMillisecond;

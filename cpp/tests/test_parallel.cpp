@@ -81,7 +81,7 @@ TEST(Parallel, RunsEveryChunkOnceInManyShortTeams) {
 TEST(Parallel, RunsEveryChunkOnceBesideBusyThreads) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> busy;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 2; ++i) {
     busy.emplace_back([&] {
       while (!stop.load(std::memory_order_relaxed)) {
       }
@@ -312,7 +312,7 @@ TEST(Pace, KeepsAllThreadsWhereNobodyWaits) {
 TEST(Pace, AFewLongWaitsAreAnAccident) {
   PaceClock clock;
   for (int second = 1; second <= 20; ++second) {
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 2; ++i) {
       clock.pace.waited_long(8, clock.now);
       EXPECT_FALSE(clock.pace.is_timed());
     }

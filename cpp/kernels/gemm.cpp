@@ -69,6 +69,11 @@ void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next, bool new_rows
   const bool in_one_piece = new_rows && job.a_k == 1 && job.a_row == job.k;
   const T* const a = job.a;
   T* const c = job.c;
+  if (m <= kTileRows) {
+    job.ahead = next != nullptr ? next : a;
+    job.ahead_step = next != nullptr ? job.b_k : 0;
+    return table.get(static_cast<int>(m), vectors, tail)(job);
+  }
   const Dim tiles = (m + kTileRows - 1) / kTileRows;
   const Dim rows = m / tiles, longer = m % tiles;  // the first `longer` tiles have one row more
   for (Dim t = 0, row = 0; t < tiles; ++t) {

@@ -167,7 +167,7 @@ def enable_winograd() -> None:
     That is for kernels of 3 x 3, which then need a quarter of the multiplications, and of 3 to 6
     taps along one axis, which need half or less. The sums are rounded at other places: their error
     against exact arithmetic (root mean square, relative to that of the result) is about twice that
-    of the plain sums, for the gradient of the weights about four times, and below 2e-6 in all. A
+    of the plain sums, for the gradient of the weights four to six times, and below 2e-6 in all. A
     NaN or an infinity in the input reaches up to three pixels further. float64 never takes it.
     """
     global _winograd

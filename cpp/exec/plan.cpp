@@ -101,9 +101,11 @@ struct Plan::Impl {
   }
 
   // Around a run, for the pace. A run that fails leaves the turn open; the next one starts anew.
+  // One that has a single thread, beside runs of other plans, says nothing about numbers of
+  // threads.
   void begin_turn() {
-    if (!program.wants_team) return;
-    all_threads = threads_at_hand();
+    all_threads = program.wants_team ? threads_at_hand() : 1;
+    if (all_threads == 1) return;
     if (pace.is_timed()) {
       use_threads(pace.threads(all_threads));
       turn_start = clock_ns();
@@ -112,7 +114,7 @@ struct Plan::Impl {
     }
   }
   void end_turn() {
-    if (!program.wants_team) return;
+    if (all_threads == 1) return;
     if (pace.is_timed()) {
       use_threads(all_threads);
       const std::int64_t now = clock_ns();

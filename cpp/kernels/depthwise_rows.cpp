@@ -278,6 +278,17 @@ void with_kernel(const ConvShape& s, const Body& body) {
   strided ? body(Kernel<3, 2>{}) : body(Kernel<3, 1>{});
 }
 
+// rows(kernel, begin, end, packed weights, vectors) for parts of the pixels, in rows of so many.
+template <class T, class RowsOf>
+void over_parts(const ConvShape& s, Dim pixels, Dim row, const T* w, const RowsOf& rows) {
+  parallel_for(pixels, part_of_rows(pixels, row, s.multiply_adds()), [&](Dim begin, Dim end) {
+    const T* const packed = packed_weights(s, w, kWeightSlot);
+    with_kernel(s, [&](auto kernel) {
+      over_filters<T>(s, [&](const Vectors<T>& v) { rows(kernel, begin, end, packed, v); });
+    });
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -303,13 +314,7 @@ void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e
       p += out.count;
     }
   };
-  const Dim part = part_of_rows(s.pixels(), s.out[2], s.multiply_adds());
-  parallel_for(s.pixels(), part, [&](Dim begin, Dim end) {
-    const T* const packed = packed_weights(s, w, kWeightSlot);
-    with_kernel(s, [&](auto kernel) {
-      over_filters<T>(s, [&](const Vectors<T>& v) { rows(kernel, begin, end, packed, v); });
-    });
-  });
+  over_parts(s, s.pixels(), s.out[2], w, rows);
 }
 
 template <class T>
@@ -329,13 +334,7 @@ void input_grad(const ConvShape& s, const T* dy, const T* w, T* dx) {
       p += in.count;
     }
   };
-  const Dim pixels = s.batch * s.in_plane();
-  parallel_for(pixels, part_of_rows(pixels, s.in[2], s.multiply_adds()), [&](Dim begin, Dim end) {
-    const T* const packed = packed_weights(s, w, kWeightSlot);
-    with_kernel(s, [&](auto kernel) {
-      over_filters<T>(s, [&](const Vectors<T>& v) { rows(kernel, begin, end, packed, v); });
-    });
-  });
+  over_parts(s, s.batch * s.in_plane(), s.in[2], w, rows);
 }
 
 template <class T>

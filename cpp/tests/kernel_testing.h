@@ -31,6 +31,26 @@ inline void expect_near(const lamina::Tensor& a, const lamina::Tensor& b, double
 
 inline lamina::Tensor f32(const lamina::Tensor& x) { return to_floating(x, lamina::DType::f32); }
 
+inline std::size_t count_ops(const lamina::Graph& g, std::string_view name) {
+  std::size_t n = 0;
+  for (const lamina::Node& node : g.nodes) n += lamina::op_name(node) == name;
+  return n;
+}
+
+// Numbers for the inputs of a graph, all of one floating dtype; small whole ones make ties.
+inline std::vector<lamina::Tensor> operands(const lamina::Graph& g, lamina::DType dtype,
+                                            bool whole_numbers = false) {
+  std::vector<lamina::Tensor> in;
+  unsigned seed = 1;
+  for (const lamina::ValueId id : g.inputs) {
+    lamina::Tensor t = uniform(g.values[id].spec.shape, -2, 2, ++seed);
+    for (std::size_t i = 0; i < t.size() && whole_numbers; ++i)
+      t.data<double>()[i] = std::round(t.data<double>()[i]);
+    in.push_back(to_floating(t, dtype));
+  }
+  return in;
+}
+
 // Row `i` of the first axis, kept as an axis of size 1.
 inline lamina::Tensor row_of(const lamina::Tensor& x, lamina::Dim i) {
   lamina::Spec spec = x.spec();

@@ -77,11 +77,6 @@ TEST(BatchNorm, RefusesOperandsThatDoNotFit) {
 
 // ---- Joined with its neighbours.
 
-std::size_t count_ops(const Graph& g, std::string_view name) {
-  return static_cast<std::size_t>(std::count_if(g.nodes.begin(), g.nodes.end(),
-                                                [&](const Node& n) { return op_name(n) == name; }));
-}
-
 void expect_same_results(const Graph& g, const std::vector<Tensor>& in, double tolerance) {
   const auto fused = Program::make(g)->run(in), plain = Program::make(g, {false, false})->run(in);
   for (std::size_t k = 0; k < plain.size(); ++k)

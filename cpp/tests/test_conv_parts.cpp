@@ -52,20 +52,6 @@ Graph step(const Network& n, DType dtype, bool whole_is_read = false) {
   return g;
 }
 
-std::vector<Tensor> operands(const Graph& g, DType dtype) {
-  std::vector<Tensor> in;
-  unsigned seed = 1;
-  for (const ValueId id : g.inputs)
-    in.push_back(to_floating(uniform(g.values[id].spec.shape, -2, 2, ++seed), dtype));
-  return in;
-}
-
-std::size_t count_ops(const Graph& g, std::string_view name) {
-  std::size_t n = 0;
-  for (const Node& node : g.nodes) n += op_name(node) == name;
-  return n;
-}
-
 // Fused and plain give the same bits; `joined` operations of each kind were made.
 void expect_same(const Graph& g, DType dtype, std::size_t joined, const Network& n) {
   const auto fused = Program::make(g), plain = Program::make(g, {false, false});

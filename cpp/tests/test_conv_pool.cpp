@@ -91,24 +91,6 @@ Graph step(const Network& n, DType dtype) {
   return g;
 }
 
-std::vector<Tensor> operands(const Graph& g, DType dtype, bool whole_numbers) {
-  std::vector<Tensor> in;
-  unsigned seed = 1;
-  for (const ValueId id : g.inputs) {
-    Tensor t = uniform(g.values[id].spec.shape, -2, 2, ++seed);
-    for (std::size_t i = 0; i < t.size() && whole_numbers; ++i)
-      t.data<double>()[i] = std::round(t.data<double>()[i]);
-    in.push_back(to_floating(t, dtype));
-  }
-  return in;
-}
-
-std::size_t count_ops(const Graph& g, std::string_view name) {
-  std::size_t n = 0;
-  for (const Node& node : g.nodes) n += op_name(node) == name;
-  return n;
-}
-
 TEST(ConvPool, EqualsConvolutionThenPooling) {
   for (const Network& n : kNetworks)
     for (const DType dtype : {DType::f64, DType::f32}) {

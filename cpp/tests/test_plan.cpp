@@ -424,8 +424,8 @@ TEST(Epoch, BatchesWithoutStateRunSideBySide) {
       const EpochResult r = run_epoch(Program::make(lookup(4), options),
                                       Program::make(lookup(1), options), columns, o);
       EXPECT_EQ(r.batches, 251);
-      if (threads > 1) {
-        EXPECT_EQ(last, 250);  // the end of the last span
+      if (num_threads() > 1) {  // the environment may allow no more than one
+        EXPECT_EQ(last, 250);   // the end of the last span
       }
       results.push_back(std::move(sink));
     }

@@ -44,6 +44,7 @@ class UpdateFuser {
         products.insert(products.end(), {begin, transposes(*product, "transpose_a"),
                                          transposes(*product, "transpose_b")});
         factors.insert(factors.end(), product->in.begin(), product->in.end());
+        cut_forward(*product);
         leave_unfilled(*product);
       }
     }
@@ -65,6 +66,23 @@ class UpdateFuser {
     const Dim size = element_count(graph_.values[product.out[0]].spec.shape);
     return a.size() == 2 && b.size() == 2 && size >= kLeast &&
            dim_add(element_count(a), element_count(b)) < size;
+  }
+
+  // The product of the forward pass with these weights sums in slices, so that a thread reads the
+  // rows that it updates. In the one of the backward pass rows of weights are columns of the
+  // result.
+  void cut_forward(const Node& product) {
+    // Rows of a slice. Two slices suffice for many a machine; four are for sums so long that
+    // adding them up costs nothing.
+    constexpr Dim kLeast = 32, kLeastOfFour = 512;
+    if (transposes(product, "transpose_a") == 0 || transposes(product, "transpose_b") != 0) return;
+    const Shape& weights = graph_.values[product.out[0]].spec.shape;
+    const Dim rows = weights[0];
+    const std::int64_t slices = rows >= 4 * kLeastOfFour ? 4 : rows >= 2 * kLeast ? 2 : 1;
+    for (Node& node : graph_.nodes)
+      if (node.op->name == "dense" && node.in[0] == product.in[0] &&
+          graph_.values[node.in[1]].spec.shape == weights)
+        node.attrs["slices"] = slices;
   }
 
   void leave_unfilled(Node& node) {

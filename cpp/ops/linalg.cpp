@@ -169,6 +169,9 @@ std::vector<Spec> infer_dense(const InferArgs& a) {
                   std::to_string(n) + " columns");
   }
   activation_of(a.attrs);
+  if (const std::int64_t slices = attr_int(a.attrs, "slices", 1);
+      slices != 1 && slices != 2 && slices != 4)
+    throw Error("slices must be 1, 2 or 4, got " + std::to_string(slices));
   Shape shape = a[0].shape;
   shape.back() = n;
   return {{a[0].dtype, std::move(shape)}};
@@ -180,6 +183,7 @@ Bound bind_dense(const BindArgs& a) {
   const Dim m = dim_product(std::span(x).first(x.size() - 1));
   const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == 3;
+  const Dim slices = attr_int(a.attrs, "slices", 1);
   Bound bound;
   bound.flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
@@ -188,7 +192,8 @@ Bound bind_dense(const BindArgs& a) {
       Epilogue<T> e;
       e.bias = has_bias ? r.in<T>(2) : nullptr;
       e.activation = activation;
-      gemm<T>(m, n, k, r.in<T>(0), k, Dim{1}, r.in<T>(1), n, Dim{1}, r.out<T>(0), n, e);
+      gemm_in_slices<T>(slices, m, n, k, r.in<T>(0), k, Dim{1}, r.in<T>(1), n, Dim{1}, r.out<T>(0),
+                        e);
     };
   });
   return bound;

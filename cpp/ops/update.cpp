@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/gemm_tile.h"
+#include "kernels/shares.h"
 
 namespace lamina::update {
 namespace {
@@ -140,10 +140,8 @@ namespace {
 // The unit of cost is the update of one element, some third of a nanosecond.
 constexpr double kMultiplyAdd = 0.05;
 constexpr double kLeastChunk = 8192;
-constexpr double kChunksPerThread = 4;
-constexpr Dim kStep = 64;  // pieces begin at multiples, so that no two write one line
-
-double cost_of(const Product& p) { return 1 + kMultiplyAdd * static_cast<double>(p.k); }
+constexpr Dim kChunksPerThread = 4;
+constexpr Dim kLine = 16;  // elements: pieces begin at multiples, so that no two write one line
 
 }  // namespace
 
@@ -154,80 +152,67 @@ Plan::Plan(std::span<const Spec> in, const Attrs& attrs)
     Piece::Kind kind;
     std::uint32_t index;
   };
-  std::vector<Part> parts;
+  std::vector<Part> given;
   const Dim n = element_count(in[0].shape);
-  double total = static_cast<double>(n);
+  double cost = static_cast<double>(n);
   for (std::uint32_t i = 0; i < tables.size(); ++i) {
-    parts.push_back({tables[i].begin, tables[i].end(), Piece::Kind::table, i});
+    given.push_back({tables[i].begin, tables[i].end(), Piece::Kind::table, i});
     chains.push_back(scratch_bytes);
     scratch_bytes += Chains::bytes(tables[i]);
   }
   for (std::uint32_t i = 0; i < products.size(); ++i) {
     const Product& p = products[i];
-    parts.push_back({p.begin, p.end(), Piece::Kind::product, i});
-    const double size = static_cast<double>(p.end() - p.begin);
-    total += (cost_of(p) - 1) * size;
-    product_flops += 2 * size * static_cast<double>(p.k);
+    given.push_back({p.begin, p.end(), Piece::Kind::product, i});
+    const double work = static_cast<double>(p.end() - p.begin) * static_cast<double>(p.k);
+    cost += kMultiplyAdd * work;
+    product_flops += 2 * work;
   }
-  const double most = kChunksPerThread * team_size();
-  grain_ = total / std::clamp(std::floor(total / kLeastChunk), 1.0, most);
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
+  std::sort(given.begin(), given.end(), [](const Part& a, const Part& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
-  Dim at = 0;
-  for (const Part& part : parts) {
-    add_dense(at, part.begin);
-    if (part.kind == Piece::Kind::table)
-      add_table(part.index);
-    else
-      add_product(part.index);
-    given_elsewhere += part.end - part.begin;
-    at = part.end;
+  const auto most = static_cast<double>(kChunksPerThread * team_size());
+  count_ = static_cast<Dim>(std::clamp(std::floor(cost / kLeastChunk), 1.0, most));
+  for (Dim chunk = 0; chunk < count_; ++chunk) {
+    Dim at = 0;
+    for (const Part& part : given) {
+      add_dense(at, part.begin, chunk);
+      if (part.kind == Piece::Kind::table)
+        add_table(part.index, chunk);
+      else
+        add_product(part.index, chunk);
+      at = part.end;
+    }
+    add_dense(at, n, chunk);
+    chunks.push_back(pieces.size());
   }
-  add_dense(at, n);
-  if (chunks.back() < pieces.size()) chunks.push_back(pieces.size());
+  for (const Part& part : given) given_elsewhere += part.end - part.begin;
 }
 
-// Cuts `size` units of so much cost, in steps, where chunks end: at multiples of the grain, up to
-// half a step. make(from, to) is the piece.
-template <class Make>
-void Plan::cut(Dim size, Dim step, double cost, const Make& make) {
-  for (Dim at = 0; at < size;) {
-    const double left = static_cast<double>(chunks.size()) * grain_ - filled_;
-    const double steps = std::round(left / (cost * static_cast<double>(step)));
-    const Dim count = std::min(std::max(static_cast<Dim>(steps), Dim{1}) * step, size - at);
-    pieces.push_back(make(at, at + count));
-    filled_ += cost * static_cast<double>(count);
-    at += count;
-    if (left - cost * static_cast<double>(count) <= cost * static_cast<double>(step) / 2)
-      chunks.push_back(pieces.size());
-  }
+void Plan::add(const Piece& piece) {
+  if (piece.from < piece.to && piece.left < piece.right) pieces.push_back(piece);
 }
 
-void Plan::add_dense(Dim from, Dim to) {
-  cut(to - from, kStep, 1, [=](Dim begin, Dim end) {
-    return Piece{Piece::Kind::dense, 0, from + begin, from + end, 0, 0};
-  });
+void Plan::add_dense(Dim from, Dim to, Dim chunk) {
+  const Dim size = to - from;
+  add({Piece::Kind::dense, 0, from + share_begin(size, chunk, count_, kLine),
+       from + share_begin(size, chunk + 1, count_, kLine), 0, 1});
 }
 
-void Plan::add_table(std::uint32_t index) {
+void Plan::add_table(std::uint32_t index, Dim chunk) {
   const Table& t = tables[index];
-  if (t.width == 0) return;
-  cut(t.rows, 1, static_cast<double>(t.width),
-      [=](Dim from, Dim to) { return Piece{Piece::Kind::table, index, from, to, 0, 0}; });
+  add({Piece::Kind::table, index, share_begin(t.rows, chunk, count_),
+       share_begin(t.rows, chunk + 1, count_), 0, t.width});
 }
 
-// Along the longer side: then the other factor, which every piece reads whole, is the smaller one.
-void Plan::add_product(std::uint32_t index) {
+// By columns if there are too few rows.
+void Plan::add_product(std::uint32_t index, Dim chunk) {
   const Product& p = products[index];
-  if (p.end() == p.begin) return;
-  const Dim m = p.m, n = p.n;
-  if (m >= n)
-    cut(m, tile::kTileRows, cost_of(p) * static_cast<double>(n),
-        [=](Dim from, Dim to) { return Piece{Piece::Kind::product, index, from, to, 0, n}; });
+  if (p.m >= 2 * count_)
+    add({Piece::Kind::product, index, share_begin(p.m, chunk, count_),
+         share_begin(p.m, chunk + 1, count_), 0, p.n});
   else
-    cut(n, 2 * kStep, cost_of(p) * static_cast<double>(m),
-        [=](Dim left, Dim right) { return Piece{Piece::Kind::product, index, 0, m, left, right}; });
+    add({Piece::Kind::product, index, 0, p.m, share_begin(p.n, chunk, count_, 8 * kLine),
+         share_begin(p.n, chunk + 1, count_, 8 * kLine)});
 }
 
 }  // namespace lamina::update

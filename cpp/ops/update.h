@@ -59,8 +59,9 @@ struct Piece {
   Dim from, to, left, right;
 };
 
-// The work of a run, cut into chunks that take about equally long: always the same ones, so that a
-// thread finds the slots of its weights in its own cache.
+// The work of a run, cut into chunks that take about equally long, for each has its share of every
+// part: of a matrix the one that the thread has in products, too, so that it finds the weights in
+// its own cache.
 struct Plan {
   Plan(std::span<const Spec> in, const Attrs& attrs);
 
@@ -74,13 +75,13 @@ struct Plan {
   Dim given_elsewhere = 0;  // elements that the flat gradient is not read for
 
  private:
-  void add_dense(Dim from, Dim to);
-  void add_table(std::uint32_t index);
-  void add_product(std::uint32_t index);
-  template <class Make>
-  void cut(Dim size, Dim step, double cost, const Make& make);
+  void add(const Piece& piece);
+  // A chunk's share of a part.
+  void add_dense(Dim from, Dim to, Dim chunk);
+  void add_table(std::uint32_t index, Dim chunk);
+  void add_product(std::uint32_t index, Dim chunk);
 
-  double grain_ = 0, filled_ = 0;  // the cost of a chunk, and of the pieces so far
+  Dim count_ = 1;  // of chunks
 };
 
 // The ids of each row of a table, as chains in the order of the ids: head[row], then next[id].

@@ -306,6 +306,27 @@ TEST(Fuse, AnUpdateMultipliesTheFactorsOfAGradient) {
       1u);
 }
 
+TEST(Fuse, WeightsThatAnUpdateMultipliesAreReadInSlices) {
+  const auto slices = [](Dim batch, Dim in) {
+    Graph g;
+    Builder b(g);
+    const ValueId x = b.input({DType::f32, {batch, in}}), w = b.input({DType::f32, {in, 60}}),
+                  p = b.input({DType::f32, {in * 60}});
+    const ValueId y = b.emit("dense", {x, w});
+    const ValueId dw = b.emit("matmul", {x, b.emit("tanh_grad", {y, y})}, {{"transpose_a", true}});
+    b.output(y);
+    b.output(b.emit("sgd_update", {p, b.emit("pack", {dw}), b.scalar(DType::f32, 0.1)}));
+    const auto program = Program::make(g);
+    for (const Node& node : program->graph().nodes)
+      if (const auto found = node.attrs.find("slices"); found != node.attrs.end())
+        return std::get<std::int64_t>(found->second);
+    return std::int64_t{1};
+  };
+  EXPECT_EQ(slices(8, 80), 2);
+  EXPECT_EQ(slices(8, 2100), 4);
+  EXPECT_EQ(slices(70, 80), 1);  // the gradient is a product of its own
+}
+
 TEST(Text, ShowsOpsShapesAndOrigins) {
   Graph g;
   Builder b(g);

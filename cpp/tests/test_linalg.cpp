@@ -116,6 +116,31 @@ TEST(Dense, RowsDoNotKnowTheirBatch) {
   }
 }
 
+TEST(Dense, SlicesOfTheSumAreChainsInATree) {
+  const Dim m = 30, k = 650, n = 70;
+  const Tensor x = f32(uniform({m, k}, -1, 1, 1)), w = f32(uniform({k, n}, -1, 1, 2)),
+               bias = f32(uniform({n}, -1, 1, 3));
+  Tensor part[4], turned(Spec{DType::f32, {k, m}});
+  for (Dim i = 0; i < m * k; ++i) turned.data<float>()[i % k * m + i / k] = x.data<float>()[i];
+  for (const std::int64_t slices : {2, 4}) {
+    for (Dim i = 0; i < slices; ++i) {
+      const Dim first = k * i / slices, count = k * (i + 1) / slices - first;
+      part[i] = chains<float>(rows_of(turned, first, count), rows_of(w, first, count), true, false);
+    }
+    Tensor sum(Spec{DType::f32, {m, n}});
+    const auto at = [&part](int i, Dim j) { return part[i].data<float>()[j]; };
+    for (Dim j = 0; j < m * n; ++j) {
+      const float all =
+          slices == 2 ? at(0, j) + at(1, j) : (at(0, j) + at(1, j)) + (at(2, j) + at(3, j));
+      sum.data<float>()[j] = std::max(all + bias.data<float>()[j % n], 0.0f);
+    }
+    const Attrs attrs{{"slices", slices}, {"activation", std::string("relu")}};
+    EXPECT_TRUE(same_bits(run_one("dense", {x, w, bias}, attrs), sum)) << slices << " slices";
+    expect_same_for_all_threads("dense", {x, w, bias}, attrs);
+  }
+  EXPECT_THROW(run_one("dense", {x, w}, {{"slices", std::int64_t{3}}}), Error);
+}
+
 TEST(Dense, ThreadsDoNotMatter) {
   expect_same_for_all_threads("dense", {f32(uniform({64, 700})), f32(uniform({700, 90}, -1, 1, 2)),
                                         f32(uniform({90}, -1, 1, 3))});

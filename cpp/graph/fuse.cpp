@@ -18,6 +18,7 @@ class Fuser {
       bias_into_product(i);
       bias_into_transposed(graph_.nodes[i]);
       activation_into_producer(i);
+      relu_grad_into_product(i);
     }
     rewrite_.finish();
   }
@@ -96,6 +97,42 @@ class Fuser {
     producer->out[0] = node.out[0];
     rewrite_.hand_over(node.out[0], node.in[0]);
     rewrite_.drop(index);
+  }
+
+  // relu_grad(y, matmul(a, b))  ->  matmul_relu_grad(a, b, y); with a reshape between, and with a
+  // factor, which is a dropout's. Where y does not stay in the cache, a sweep of its own is faster.
+  void relu_grad_into_product(std::size_t index) {
+    Node& node = graph_.nodes[index];
+    if (node.op->name != "relu_grad") return;
+    constexpr Dim kMost = 1 << 18;  // elements
+    const ValueId y = node.in[0];
+    ValueId d = node.in[1];
+    const Shape& shape = graph_.values[y].spec.shape;
+    if (graph_.values[d].spec.shape != shape || element_count(shape) > kMost) return;
+    std::vector<ValueId> between;
+    double scale = 1;
+    if (const Node* const scaled = rewrite_.sole_maker(d, "multiply")) {
+      const Value& factor = graph_.values[scaled->in[1]];
+      if (factor.kind != Value::Kind::constant || !factor.spec.shape.empty()) return;
+      scale = with_float(factor.spec.dtype, [&](auto tag) {
+        return static_cast<double>(factor.constant.data<decltype(tag)>()[0]);
+      });
+      between.push_back(d);
+      d = scaled->in[0];
+    }
+    if (const Node* const reshape = rewrite_.sole_maker(d, "reshape")) {
+      between.push_back(d);
+      d = reshape->in[0];
+    }
+    const Node* const product = rewrite_.sole_maker(d, "matmul");
+    if (product == nullptr || !rewrite_.same_side(d, index)) return;
+    const ValueId a = product->in[0], b = product->in[1];
+    if (graph_.values[a].spec.shape.size() != 2 || graph_.values[b].spec.shape.size() != 2) return;
+    Attrs attrs = product->attrs;
+    attrs["scale"] = scale;
+    rewrite_.drop_maker(d);
+    for (const ValueId id : between) rewrite_.drop_maker(id);
+    become(index, "matmul_relu_grad", {a, b, y}, std::move(attrs));
   }
 
   Graph& graph_;

@@ -198,6 +198,17 @@ void activate(Dim m, Dim n, T* c, Dim ldc, Activation activation) {
   if (activation == Activation::tanh) over_rows([](Vec<T> x) { return tanh(x); });
 }
 
+// What the gate does to finished rows.
+template <class T>
+void pass_gate(Dim m, Dim n, T* c, Dim ldc, const T* gate, T scale) {
+  const bool whole = ldc == n;
+  const Dim rows = whole ? 1 : m, columns = whole ? m * n : n;
+  for (Dim i = 0; i < rows; ++i, c += ldc, gate += ldc)
+    apply<T>(
+        c, columns,
+        [scale](Vec<T> x, Vec<T> y) { return select(y > Vec<T>{}, x * scale, Vec<T>{}); }, c, gate);
+}
+
 // Chains over k for kGroups vectors of rows that are contiguous over k: squares of them are
 // transposed in registers, so that a lane holds the chain of a row.
 template <class T, int kGroups>
@@ -282,6 +293,8 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
       }
       job.c = c + i0 * ldc;
       multiply_columns(job, mc, n, b, last ? e.bias : nullptr);
+      if (last && e.gate != nullptr)
+        pass_gate(mc, n, c + i0 * ldc, ldc, e.gate + i0 * ldc, e.scale);
     }
     k0 += kc;
   } while (k0 < k);
@@ -321,6 +334,12 @@ template <class T>
 void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_k,
                  Dim b_col, T* c, Dim ldc, const Epilogue<T>& e) {
   if (m == 0 || n == 0) return;
+  if (e.gate != nullptr && (m == 1 || n == 1 || turns_result(m, n, k, b_k, e))) {
+    Epilogue<T> plain = e;
+    plain.gate = nullptr;
+    gemm_serial(m, n, k, a, a_row, a_k, b, b_k, b_col, c, ldc, plain);
+    return pass_gate(m, n, c, ldc, e.gate, e.scale);
+  }
   if (n == 1 && m > 1 && a_row == 1 && ldc == 1 && e.bias == nullptr)
     // One column from a transposed A: the same products, vectorised over the rows.
     return gemm_serial(Dim{1}, m, k, b, Dim{0}, b_k, a, a_k, Dim{1}, c, m, e);
@@ -341,6 +360,7 @@ void gemm_serial(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b
     const Dim columns = std::min(kBlockColumns<T>, n - j0);
     Epilogue<T> part = e;
     if (part.bias != nullptr) part.bias += j0;
+    if (part.gate != nullptr) part.gate += j0;
     T* const packed = workspace<T>(0, packed_b_size<T>(columns, std::min(k, kBlockK<T>)));
     multiply_blocks(m, columns, k, a, a_row, a_k, c + j0, ldc, part, [=](Dim k0, Dim kc) {
       pack_b(columns, kc, b + k0 * b_k + j0 * b_col, b_k, b_col, packed);
@@ -389,9 +409,9 @@ template <class T>
 Grid choose_grid(Dim m, Dim n, Dim k, const Costs& costs) {
   constexpr double kLeastWork = 4e5, kStart = 2e4;  // to be worth a second thread; of every chunk
   const Dim threads = threads_at_hand();
-  // Reading B takes as long as some rows' multiply-adds.
-  const double work =
-      std::max(static_cast<double>(m), 2.5) * static_cast<double>(n) * static_cast<double>(k);
+  // Reading A, reading B and writing C take as long as some multiply-adds for each element.
+  const double work = std::max(static_cast<double>(m), 2.5) *
+                      std::max(static_cast<double>(n), 8.0) * std::max(static_cast<double>(k), 8.0);
   Grid best;
   if (threads == 1 || work < kLeastWork) return best;
   const Dim panels = (n + kPanel<T> - 1) / kPanel<T>;
@@ -436,8 +456,9 @@ template <class T>
 bool may_stream(Dim m, Dim n, const T* c, Dim ldc, const Epilogue<T>& e) {
   constexpr Dim kLine = 64 / Dim{sizeof(T)}, kLeastLines = 512;
   const bool is_final = e.activation == Activation::linear || e.activation == Activation::relu;
-  return kCanStream && kPanel<T> % kLine == 0 && is_final && m * n >= kLeastLines * kLine &&
-         n % kLine == 0 && ldc % kLine == 0 && reinterpret_cast<std::uintptr_t>(c) % 64 == 0;
+  return kCanStream && kPanel<T> % kLine == 0 && is_final && e.gate == nullptr &&
+         m * n >= kLeastLines * kLine && n % kLine == 0 && ldc % kLine == 0 &&
+         reinterpret_cast<std::uintptr_t>(c) % 64 == 0;
 }
 
 }  // namespace
@@ -455,6 +476,7 @@ void gemm(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b
     Epilogue<T> part = e;
     part.streams = streams;
     if (part.bias != nullptr) part.bias += j;
+    if (part.gate != nullptr) part.gate += i * ldc + j;
     gemm_serial(rows, columns, k, a + i * a_row, a_row, a_k, b + j * b_col, b_k, b_col,
                 c + i * ldc + j, ldc, part);
     if (streams) finish_streams();

@@ -15,6 +15,10 @@ struct Epilogue {
   Activation activation = Activation::linear;
   bool accumulate = false;  // the chain starts from the element stored in C, not from zero
   bool streams = false;     // C may be written past the caches; its rows are whole lines
+  // Elements as far apart as those of C: where one is not positive C becomes zero, elsewhere it is
+  // multiplied. The gradient of a ReLU, with that of a dropout. Nothing else with it.
+  const T* gate = nullptr;
+  T scale = 1;
 };
 
 // C[m,n] = op(A)[m,k] op(B)[k,n]. Strides in elements: A[i,p] = a[i*a_row + p*a_k], B[p,j] =

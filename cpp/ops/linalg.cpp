@@ -115,6 +115,40 @@ Bound bind_matmul(const BindArgs& a) {
   return bound;
 }
 
+// ---- matmul_relu_grad(a, b, y; transpose_a, transpose_b, scale) = relu_grad(y, matmul(a, b) *
+// scale) for matrices a and b; y, and with it the result, may have other axes than the product.
+
+std::vector<Spec> infer_matmul_relu_grad(const InferArgs& a) {
+  require_count(a, 3);
+  require_rank(a[0], 2, "a");
+  require_rank(a[1], 2, "b");
+  require_same_dtype(a[0], a[2]);
+  const std::vector<Spec> product = infer_matmul({a.in.first(2), a.attrs});
+  if (element_count(product[0].shape) != element_count(a[2].shape))
+    shape_error("y must have as many elements as the product " + to_string(product[0].shape));
+  return {a[2]};
+}
+
+Bound bind_matmul_relu_grad(const BindArgs& a) {
+  const MatmulShape s = matmul_shape(a.in.first(2), a.attrs);
+  Bound bound;
+  bound.flops =
+      2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
+    using T = decltype(tag);
+    const Dim a_row = s.transpose_a ? 1 : s.k, a_k = s.transpose_a ? s.m : 1;
+    const Dim b_k = s.transpose_b ? 1 : s.n, b_col = s.transpose_b ? s.k : 1;
+    const T scale = static_cast<T>(attr_real(a.attrs, "scale", 1));
+    return [=, m = s.m, n = s.n, k = s.k](const Run& r) {
+      Epilogue<T> e;
+      e.gate = r.in<T>(2);
+      e.scale = scale;
+      gemm<T>(m, n, k, r.in<T>(0), a_row, a_k, r.in<T>(1), b_k, b_col, r.out<T>(0), n, e);
+    };
+  });
+  return bound;
+}
+
 ValueId emit_matmul(Builder& b, ValueId x, ValueId y, bool transpose_x, bool transpose_y) {
   return b.emit("matmul", {x, y}, {{"transpose_a", transpose_x}, {"transpose_b", transpose_y}});
 }
@@ -273,6 +307,7 @@ Bound bind_qr(const BindArgs& a) {
 
 const Register ops{
     {.name = "matmul", .infer = infer_matmul, .bind = bind_matmul, .vjp = vjp_matmul},
+    {.name = "matmul_relu_grad", .infer = infer_matmul_relu_grad, .bind = bind_matmul_relu_grad},
     {.name = "dense",
      .traits = kEpilogue,
      .infer = infer_dense,

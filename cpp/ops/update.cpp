@@ -170,8 +170,10 @@ Plan::Plan(std::span<const Spec> in, const Attrs& attrs)
   std::sort(given.begin(), given.end(), [](const Part& a, const Part& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
-  const auto most = static_cast<double>(kChunksPerThread * team_size());
+  const Dim team = team_size();
+  const auto most = static_cast<double>(kChunksPerThread * team);
   count_ = static_cast<Dim>(std::clamp(std::floor(cost / kLeastChunk), 1.0, most));
+  if (count_ > team) count_ -= count_ % team;
   for (Dim chunk = 0; chunk < count_; ++chunk) {
     Dim at = 0;
     for (const Part& part : given) {

@@ -327,6 +327,28 @@ TEST(Fuse, WeightsThatAnUpdateMultipliesAreReadInSlices) {
   EXPECT_EQ(slices(70, 80), 1);  // the gradient is a product of its own
 }
 
+TEST(Fuse, PutsTheGradientOfAReluIntoTheProduct) {
+  const auto fused = [](Dim rows, const auto& also) {
+    Graph g;
+    Builder b(g);
+    const ValueId d = b.input({DType::f32, {2 * rows, 5}}), w = b.input({DType::f32, {7, 5}}),
+                  y = b.input({DType::f32, {2, rows, 7}});
+    const ValueId product = b.emit("matmul", {d, w}, {{"transpose_b", true}});
+    const ValueId shaped = b.reshape(product, {2, rows, 7});
+    b.output(b.emit("relu_grad", {y, also(b, product, shaped)}));
+    return count_ops(Program::make(g)->graph(), "matmul_relu_grad");
+  };
+  EXPECT_EQ(fused(4, [](Builder&, ValueId, ValueId d) { return d; }), 1u);
+  EXPECT_EQ(fused(4, [](Builder& b, ValueId, ValueId d) { return b.scale(d, 1.25); }), 1u);
+  EXPECT_EQ(fused(4,
+                  [](Builder& b, ValueId product, ValueId d) {
+                    b.output(product);
+                    return d;
+                  }),
+            0u);
+  EXPECT_EQ(fused(40000, [](Builder&, ValueId, ValueId d) { return d; }), 0u);  // too large
+}
+
 TEST(Text, ShowsOpsShapesAndOrigins) {
   Graph g;
   Builder b(g);

@@ -116,6 +116,32 @@ TEST(Dense, RowsDoNotKnowTheirBatch) {
   }
 }
 
+TEST(Matmul, WithTheGradientOfAReluHasTheBitsOfBoth) {
+  const auto expect = [](Dim m, Dim n, Dim k, bool tb, double scale) {
+    const Tensor a = f32(uniform({m, k}, -1, 1, 1)),
+                 b = f32(uniform(tb ? Shape{n, k} : Shape{k, n}, -1, 1, 2)),
+                 y = f32(uniform({m, n, 1}, -1, 1, 3));
+    Tensor d = run_one("matmul", {a, b}, {{"transpose_b", tb}});
+    d = run_one("reshape", {d}, {{"shape", Shape{m, n, 1}}});
+    if (scale != 1) d = run_one("multiply", {d, f32(Tensor::scalar(scale))});
+    const Attrs attrs{{"transpose_b", tb}, {"scale", scale}};
+    EXPECT_TRUE(
+        same_bits(run_one("matmul_relu_grad", {a, b, y}, attrs), run_one("relu_grad", {y, d})))
+        << m << " x " << n << " x " << k;
+    expect_same_for_all_threads("matmul_relu_grad", {a, b, y}, attrs);
+  };
+  for (const bool tb : {false, true}) {
+    expect(1, 50, 20, tb, 1);
+    expect(50, 1, 20, tb, 1);
+    expect(32, 300, 40, tb, 1.25);  // the transposed result, block by block
+    expect(400, 150, 1, tb, 1);
+    expect(450, 70, 600, tb, 2);     // several blocks of rows and of k
+    expect(20, 2100, 530, tb, 1.5);  // several blocks of columns
+  }
+  const Tensor a = f32(uniform({4, 5})), b = f32(uniform({5, 6}));
+  EXPECT_THROW(run_one("matmul_relu_grad", {a, b, f32(uniform({4, 5}))}), ShapeError);
+}
+
 TEST(Dense, SlicesOfTheSumAreChainsInATree) {
   const Dim m = 30, k = 650, n = 70;
   const Tensor x = f32(uniform({m, k}, -1, 1, 1)), w = f32(uniform({k, n}, -1, 1, 2)),

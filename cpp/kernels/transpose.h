@@ -2,9 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "kernels/copy.h"
 #include "kernels/vec.h"
 #include "lamina/types.h"
 
@@ -66,13 +66,7 @@ void transpose_plane(const T* from, Dim from_stride, T* to, Dim to_stride, Dim r
 // to[i] = from[i * stride]
 template <class T>
 void gather_strided(const T* from, Dim stride, T* to, Dim n) {
-  if (stride == 1) {
-    if (n < kLanes<T>)
-      copy_few<T>(to, from, static_cast<int>(n));
-    else
-      std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
-    return;
-  }
+  if (stride == 1) return copy_run(to, from, static_cast<std::size_t>(n) * sizeof(T));
   for (Dim i = 0; i < n; ++i) to[i] = from[i * stride];
 }
 

@@ -1,6 +1,6 @@
-// Layer normalization of rows, as many at a time as a vector has lanes: each is read a few times
-// while it lies in cache, and their sums become one vector, a lane a row, so that divisions and
-// roots are taken of all at once. A row's bits do not depend on the other rows.
+// Layer normalization of rows, in blocks that stay in the first-level cache: a block's sums become
+// one vector, so that divisions and roots are taken of all its rows at once. A row's bits do not
+// depend on the other rows.
 #pragma once
 
 #include <algorithm>
@@ -13,76 +13,85 @@
 
 namespace lamina::kernels {
 
-// Lane i: the sum of the lanes of rows[i], upper half onto lower half.
-template <class T, int kDistance = kLanes<T> / 2>
+// The sums over the lanes of each of kRows vectors, upper half onto lower half. That of rows[i] is
+// in the lanes from i * kLanes / kRows on.
+template <class T, int kRows, int kDistance = kLanes<T> / 2>
 LAMINA_INLINE Vec<T> sums_of_rows(Vec<T>* rows) {
+  using Lanes = std::make_integer_sequence<int, kLanes<T>>;
+  constexpr int kLeft = kRows > 1 ? kRows / 2 : 1;
+  if constexpr (kDistance == 0) {
+    return rows[0];
+  } else {
+    if constexpr (kRows == 1) {
+      rows[0] += softmax::swap_lanes<kDistance>(rows[0], Lanes{});
+    } else {
 #pragma GCC unroll 8
-  for (int i = 0; i < kDistance; ++i) {
-    exchange<kDistance>(rows[i], rows[i + kDistance], std::make_integer_sequence<int, kLanes<T>>{});
-    rows[i] += rows[i + kDistance];
+      for (int i = 0; i < kLeft; ++i) {
+        exchange<kDistance>(rows[i], rows[i + kLeft], Lanes{});
+        rows[i] += rows[i + kLeft];
+      }
+    }
+    return sums_of_rows<T, kLeft, kDistance / 2>(rows);
   }
-  if constexpr (kDistance > 1) return sums_of_rows<T, kDistance / 2>(rows);
-  return rows[0];
 }
 
-template <class T>
+// kSize: the size of a row if it is known beforehand, or 0.
+template <class T, Dim kSize = 0>
 class LayerNorm {
  public:
-  LayerNorm(Dim size, T epsilon)
-      : size_(size), whole_(size / kLanes<T> * kLanes<T>), epsilon_(epsilon) {}
-
-  // Rows that one call takes at most: as many as stay in the first-level cache. Of long rows the
-  // sums are little of the work.
-  Dim rows_at_once() const {
-    if (size_ <= 160) return kRows;
-    return size_ < 512 ? std::min<Dim>(kRows, 4) : 1;
-  }
+  using Item = T;
+  LayerNorm(Dim size, T epsilon) : any_size_(size), epsilon_(epsilon) {}
 
   // y may be x. gamma and beta are both there or both null.
   void forward(const T* x, Dim rows, const T* gamma, const T* beta, T* y) const {
-    const Statistics s = statistics(x, rows);
-    for (Dim r = 0; r < rows; ++r, x += size_, y += size_) {
-      const Scale scale = s.of(r);
-      each([&](Dim i, auto some) {
-        Vec<T> v = scale(some.load(x + i));
-        if (gamma != nullptr) v = v * some.load(gamma + i) + some.load(beta + i);
-        some.store(y + i, v);
-      });
-    }
+    with_block(rows, [&](auto most) {
+      constexpr int kRows = most();
+      staggered<kRows>(
+          rows, [&](Dim r, Dim n, Block<kRows>& b) { take_means(x + r * size(), n, b); },
+          [&](Dim r, Dim n, Block<kRows>& b) { take_scales(x + r * size(), n, b); },
+          [&](Dim r, Dim n, const Block<kRows>& b) {
+            in_groups(n, [&](Dim i, auto group) {
+              results<group()>(b, i, x + (r + i) * size(), gamma, beta, y + (r + i) * size());
+            });
+          });
+    });
   }
 
   // dx, which may be null, dy or x; what the rows add to the gradients of gamma and beta goes into
   // `sums` [2, size], if that is not null.
   void backward(const T* dy, const T* x, Dim rows, const T* gamma, T* dx, T* sums) const {
-    const Statistics s = statistics(x, rows);
-    const Shares shares = dx == nullptr ? Shares{} : shares_of(dy, x, rows, gamma, s);
-    const auto row = [&](Dim r) -> Row {
-      return {s.of(r), broadcast(shares.mean[r]), broadcast(shares.along[r])};
-    };
-    if (rows > 1) return gradients(dy, x, rows, gamma, row, dx, sums);
-    const Row only = row(0);  // stays in registers
-    gradients(
-        dy, x, 1, gamma, [&](Dim) { return only; }, dx, sums);
+    with_block(rows, [&](auto most) {
+      constexpr int kRows = most();
+      staggered<kRows>(
+          rows, [&](Dim r, Dim n, Block<kRows>& b) { take_means(x + r * size(), n, b); },
+          [&](Dim r, Dim n, Block<kRows>& b) {
+            if (dx == nullptr)
+              take_scales(x + r * size(), n, b);
+            else
+              take_shares(dy + r * size(), x + r * size(), n, gamma, b);
+          },
+          [&](Dim r, Dim n, const Block<kRows>& b) {
+            in_groups(n, [&](Dim i, auto group) {
+              const Dim at = (r + i) * size();
+              gradients<group()>(b, i, dy + at, x + at, gamma, dx == nullptr ? nullptr : dx + at,
+                                 sums);
+            });
+          });
+    });
   }
 
  private:
-  static constexpr Dim kRows = kLanes<T>;
+  static constexpr Dim kBlockBytes = 8192;
+  static constexpr int kGroup = kVecBytes == 64 ? 4 : 2;  // rows at once, as registers allow
 
-  struct Scale {
-    Vec<T> mean, factor;
-    LAMINA_INLINE Vec<T> operator()(Vec<T> x) const { return (x - mean) * factor; }
-  };
-  struct Statistics {  // by row
-    T mean[kRows], scale[kRows];
-    LAMINA_INLINE Scale of(Dim row) const { return {broadcast(mean[row]), broadcast(scale[row])}; }
-  };
-  // Means over a row of what arrives, and of that times the normalized x.
-  struct Shares {
-    T mean[kRows], along[kRows];
-  };
-  struct Row {
-    Scale scale;
-    Vec<T> mean, along;
+  // What the rows of a block have of their own: mean and one over the standard deviation of x,
+  // means of what arrives and of that times the normalized x.
+  template <int kRows>
+  struct Block {
+    T mean[kLanes<T>], scale[kLanes<T>], share[kLanes<T>], along[kLanes<T>];
+    static LAMINA_INLINE Vec<T> of(const T* values, Dim row) {
+      return broadcast(values[row * (kLanes<T> / kRows)]);
+    }
   };
 
   // A vector of neighbours, or the last few: kept() has zeros beside them.
@@ -98,96 +107,194 @@ class LayerNorm {
     LAMINA_INLINE Vec<T> kept(Vec<T> v) const { return softmax::keep_lanes<T>(v, n, T{0}); }
   };
 
-  template <class Body>
-  LAMINA_INLINE void each(const Body& body) const {
-    for (Dim i = 0; i < whole_; i += kLanes<T>) body(i, Whole{});
-    if (whole_ < size_) body(whole_, Few{static_cast<int>(size_ - whole_)});
+  // Calls run with the rows of a block, a constant.
+  template <class Run>
+  void with_block(Dim rows, const Run& run) const {
+    const Dim most = rows == 1 ? 1 : kBlockBytes / static_cast<Dim>(sizeof(T)) / (size() + 1);
+    choose_block<kLanes<T>>(most, run);
+  }
+  template <int kRows, class Run>
+  static void choose_block(Dim most, const Run& run) {
+    if constexpr (kRows > 1)
+      if (most < kRows) return choose_block<kRows / 2>(most, run);
+    run(std::integral_constant<int, kRows>{});
   }
 
-  // Column by column, so that what the rows add to the sums stays in registers.
-  template <class Rows>
-  LAMINA_INLINE void gradients(const T* dy, const T* x, Dim rows, const T* gamma, const Rows& row,
-                               T* dx, T* sums) const {
+  // Takes all blocks of rows through three stages, each called with its first row, its rows and
+  // its state. The first two end in a chain of steps that wait for each other, from the sums to the
+  // root; what runs next is a stage of another block, which waits for nothing.
+  template <int kRows, class First, class Second, class Last>
+  LAMINA_INLINE void staggered(Dim rows, const First& first, const Second& second,
+                               const Last& last) const {
+    Block<kRows> blocks[2];
+    const auto count = [=](Dim row) { return std::min<Dim>(kRows, rows - row); };
+    first(0, count(0), blocks[0]);
+    second(0, count(0), blocks[0]);
+    int now = 0;
+    for (Dim row = 0; row < rows; row += kRows, now ^= 1) {
+      const Dim next = row + kRows;
+      if (next < rows) first(next, count(next), blocks[now ^ 1]);
+      last(row, count(row), blocks[now]);
+      if (next < rows) second(next, count(next), blocks[now ^ 1]);
+    }
+  }
+
+  template <class Body>
+  static LAMINA_INLINE void in_groups(Dim rows, const Body& body) {
+    Dim i = 0;
+    for (; i + kGroup <= rows; i += kGroup) body(i, std::integral_constant<int, kGroup>{});
+    for (; i < rows; ++i) body(i, std::integral_constant<int, 1>{});
+  }
+
+  template <class Body>
+  LAMINA_INLINE void each(const Body& body) const {
+    for (Dim i = 0; i < whole(); i += kLanes<T>) body(i, Whole{});
+    if (whole() < size()) body(whole(), Few{static_cast<int>(size() - whole())});
+  }
+
+  // A row's sums as vectors, in four chains: add(i, access, sums) adds the terms of one vector.
+  template <int kSums, class Add>
+  LAMINA_INLINE void folded(const Add& add, Vec<T> (&sums)[kSums]) const {
+    Vec<T> chain[4][kSums] = {};
+    Dim i = 0;
+    for (; i + 4 * kLanes<T> <= whole(); i += 4 * kLanes<T>)
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) add(i + k * kLanes<T>, Whole{}, chain[k]);
+    for (; i < whole(); i += kLanes<T>) add(i, Whole{}, chain[0]);
+    if (whole() < size()) add(whole(), Few{static_cast<int>(size() - whole())}, chain[1]);
+    for (int s = 0; s < kSums; ++s)
+      sums[s] = (chain[0][s] + chain[1][s]) + (chain[2][s] + chain[3][s]);
+  }
+
+  // Means over the rows of a block, as the lanes of vectors; add(row, ...) as above.
+  template <int kRows, int kSums, class Add>
+  LAMINA_INLINE void means(Dim rows, const Add& add, Vec<T> (&result)[kSums]) const {
+    Vec<T> parts[kSums][kRows];
+    for (Dim r = 0; r < rows; ++r) {
+      Vec<T> sums[kSums];
+      folded([&](Dim i, auto some, Vec<T>* to) { add(r, i, some, to); }, sums);
+      for (int s = 0; s < kSums; ++s) parts[s][r] = sums[s];
+    }
+    for (Dim r = rows; r < kRows; ++r)
+      for (int s = 0; s < kSums; ++s) parts[s][r] = Vec<T>{};
+    for (int s = 0; s < kSums; ++s)
+      result[s] = over<kRows>(sums_of_rows<T, kRows>(parts[s]), broadcast(static_cast<T>(size())));
+  }
+
+  // a / b; that of one row is not worth a vector's.
+  template <int kRows>
+  static LAMINA_INLINE Vec<T> over(Vec<T> a, Vec<T> b) {
+    if constexpr (kRows == 1)
+      return broadcast<T>(a[0] / b[0]);
+    else
+      return a / b;
+  }
+  template <int kRows>
+  LAMINA_INLINE void keep_scales(Vec<T> variance, Block<kRows>& b) const {
+    if constexpr (kRows == 1)
+      b.scale[0] = 1 / std::sqrt(variance[0] + epsilon_);
+    else
+      store<T>(b.scale, 1 / sqrt(variance + epsilon_));
+  }
+
+  template <int kRows>
+  LAMINA_INLINE void take_means(const T* x, Dim rows, Block<kRows>& b) const {
+    Vec<T> mean[1];
+    means<kRows>(
+        rows,
+        [&](Dim r, Dim i, auto some, Vec<T>* sums) { sums[0] += some.load(x + r * size() + i); },
+        mean);
+    store<T>(b.mean, mean[0]);
+  }
+
+  template <int kRows>
+  LAMINA_INLINE void take_scales(const T* x, Dim rows, Block<kRows>& b) const {
+    Vec<T> variance[1];
+    means<kRows>(
+        rows,
+        [&](Dim r, Dim i, auto some, Vec<T>* sums) {
+          const Vec<T> apart = some.kept(some.load(x + r * size() + i) - b.of(b.mean, r));
+          sums[0] += apart * apart;
+        },
+        variance);
+    keep_scales(variance[0], b);
+  }
+
+  template <int kRows>
+  LAMINA_INLINE void take_shares(const T* dy, const T* x, Dim rows, const T* gamma,
+                                 Block<kRows>& b) const {
+    Vec<T> mean[3];  // of the squared distance from the mean, of d, of d times the distance
+    means<kRows>(
+        rows,
+        [&](Dim r, Dim i, auto some, Vec<T>* sums) {
+          const Dim at = r * size() + i;
+          const Vec<T> apart = some.kept(some.load(x + at) - b.of(b.mean, r));
+          Vec<T> d = some.load(dy + at);
+          if (gamma != nullptr) d *= some.load(gamma + i);
+          sums[0] += apart * apart;
+          sums[1] += d;
+          sums[2] += d * apart;
+        },
+        mean);
+    keep_scales(mean[0], b);
+    store<T>(b.share, mean[1]);
+    store<T>(b.along, mean[2] * load(b.scale));
+  }
+
+  template <int kGroupRows, int kRows>
+  LAMINA_INLINE void results(const Block<kRows>& b, Dim row, const T* x, const T* gamma,
+                             const T* beta, T* y) const {
+    Vec<T> mean[kGroupRows], scale[kGroupRows];
+    for (int g = 0; g < kGroupRows; ++g) {
+      mean[g] = b.of(b.mean, row + g);
+      scale[g] = b.of(b.scale, row + g);
+    }
+    const auto normalized = [&](Dim i, int g, auto some) {
+      return (some.load(x + g * size() + i) - mean[g]) * scale[g];
+    };
+    if (gamma == nullptr)
+      each([&](Dim i, auto some) {
+        for (int g = 0; g < kGroupRows; ++g) some.store(y + g * size() + i, normalized(i, g, some));
+      });
+    else
+      each([&](Dim i, auto some) {
+        const Vec<T> factor = some.load(gamma + i), term = some.load(beta + i);
+        for (int g = 0; g < kGroupRows; ++g)
+          some.store(y + g * size() + i, normalized(i, g, some) * factor + term);
+      });
+  }
+
+  template <int kGroupRows, int kRows>
+  LAMINA_INLINE void gradients(const Block<kRows>& b, Dim row, const T* dy, const T* x,
+                               const T* gamma, T* dx, T* sums) const {
+    Vec<T> mean[kGroupRows], scale[kGroupRows], share[kGroupRows], slope[kGroupRows];
+    for (int g = 0; g < kGroupRows; ++g) {
+      mean[g] = b.of(b.mean, row + g);
+      scale[g] = b.of(b.scale, row + g);
+      share[g] = b.of(b.share, row + g);
+      slope[g] = b.of(b.along, row + g);
+    }
     each([&](Dim i, auto some) {
       const Vec<T> factor = gamma == nullptr ? broadcast<T>(1) : some.load(gamma + i);
       Vec<T> along{}, total{};
-      for (Dim r = 0, at = i; r < rows; ++r, at += size_) {
-        const Row k = row(r);
-        const Vec<T> normalized = k.scale(some.load(x + at)), d = some.load(dy + at);
+      if (sums != nullptr) along = some.load(sums + i), total = some.load(sums + size() + i);
+      for (int g = 0; g < kGroupRows; ++g) {
+        const Dim at = g * size() + i;
+        const Vec<T> normalized = (some.load(x + at) - mean[g]) * scale[g];
+        const Vec<T> d = some.load(dy + at);
         along += d * normalized;
         total += d;
         if (dx != nullptr)
-          some.store(dx + at, k.scale.factor * (d * factor - k.mean - normalized * k.along));
+          some.store(dx + at, scale[g] * (d * factor - share[g] - normalized * slope[g]));
       }
-      if (sums == nullptr) return;
-      some.store(sums + i, some.load(sums + i) + along);
-      some.store(sums + size_ + i, some.load(sums + size_ + i) + total);
+      if (sums != nullptr) some.store(sums + i, along), some.store(sums + size() + i, total);
     });
   }
 
-  // The terms of a row as one vector, in four chains.
-  template <class Term>
-  LAMINA_INLINE Vec<T> folded(const Term& term) const {
-    Vec<T> chain[4] = {};
-    Dim i = 0;
-    for (; i + 4 * kLanes<T> <= whole_; i += 4 * kLanes<T>)
-#pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) chain[k] += term(i + k * kLanes<T>, Whole{});
-    for (; i < whole_; i += kLanes<T>) chain[0] += term(i, Whole{});
-    if (whole_ < size_) {
-      const Few few{static_cast<int>(size_ - whole_)};
-      chain[1] += few.kept(term(whole_, few));
-    }
-    return (chain[0] + chain[1]) + (chain[2] + chain[3]);
-  }
+  LAMINA_INLINE Dim size() const { return kSize > 0 ? kSize : any_size_; }
+  LAMINA_INLINE Dim whole() const { return size() / kLanes<T> * kLanes<T>; }  // in whole vectors
 
-  // The means of term(row, element, access) over the rows, a lane each.
-  template <class Term>
-  LAMINA_INLINE Vec<T> means(Dim rows, const Term& term) const {
-    Vec<T> parts[kRows];
-    if (rows == 1) {
-      parts[0] = folded([&](Dim i, auto some) { return term(Dim{0}, i, some); });
-      const auto plus = [](Vec<T> a, Vec<T> b) { return a + b; };
-      return broadcast<T>(softmax::join_lanes<T>(parts[0], plus)[0] / static_cast<T>(size_));
-    }
-    for (Dim r = 0; r < rows; ++r)
-      parts[r] = folded([&](Dim i, auto some) { return term(r, i, some); });
-    for (Dim r = rows; r < kRows; ++r) parts[r] = Vec<T>{};
-    return sums_of_rows<T>(parts) / static_cast<T>(size_);
-  }
-
-  LAMINA_INLINE Statistics statistics(const T* x, Dim rows) const {
-    Statistics s;
-    store<T>(s.mean,
-             means(rows, [&](Dim r, Dim i, auto some) { return some.load(x + r * size_ + i); }));
-    const Vec<T> variance = means(rows, [&](Dim r, Dim i, auto some) {
-      const Vec<T> apart = some.load(x + r * size_ + i) - s.mean[r];
-      return apart * apart;
-    });
-    if (rows == 1)
-      s.scale[0] = 1 / std::sqrt(variance[0] + epsilon_);
-    else
-      store<T>(s.scale, 1 / sqrt(variance + epsilon_));
-    return s;
-  }
-
-  LAMINA_INLINE Shares shares_of(const T* dy, const T* x, Dim rows, const T* gamma,
-                                 const Statistics& s) const {
-    const auto arrived = [=](Dim at, Dim i, auto some) {
-      const Vec<T> d = some.load(dy + at);
-      return gamma == nullptr ? d : d * some.load(gamma + i);
-    };
-    Shares shares;
-    store<T>(shares.mean,
-             means(rows, [&](Dim r, Dim i, auto some) { return arrived(r * size_ + i, i, some); }));
-    store<T>(shares.along, means(rows, [&](Dim r, Dim i, auto some) {
-               const Dim at = r * size_ + i;
-               return arrived(at, i, some) * s.of(r)(some.load(x + at));
-             }));
-    return shares;
-  }
-
-  Dim size_, whole_;  // whole_: elements in whole vectors
+  Dim any_size_;
   T epsilon_;
 };
 

@@ -55,7 +55,7 @@ struct Adam {
     s[2] += (g * g - s[2]) * to_v;
     Vec<T> v = s[2];
     if constexpr (kAmsgrad) v = s[3] = vmax(s[3], v);
-    s[0] -= s[1] * alpha / (sqrt(v) + epsilon);
+    s[0] -= s[1] * alpha / (quick_sqrt(v) + epsilon);
   }
 };
 
@@ -72,28 +72,30 @@ struct RmsProp {
       s[2] = s[2] * rho + g * to_v;
       power -= s[2] * s[2];
     }
-    Vec<T> increment = g * lr / sqrt(power + epsilon);
+    Vec<T> increment = g * lr / quick_sqrt(power + epsilon);
     if constexpr (kMomentum) increment = s[kStates - 1] = s[kStates - 1] * momentum + increment;
     s[0] -= increment;
   }
 };
 
-// Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
-// may be the same; `gradient` points to the one of element `begin`, or is null where it is zero.
-// Streams the parameters if told to, the caller then calls finish_streams(); the bits are the same.
-template <class T, bool kStream = false, class Rule>
-void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradient,
-           std::int64_t begin, std::int64_t end) {
+// A rule over elements [begin, end), whose gradient begins at `gradient` if it is not zero. Without
+// a branch between loads and arithmetic: the compiler must join the same products and sums into
+// multiply-adds everywhere.
+template <class T, bool kStream, bool kZero, class Rule>
+void sweep_elements(const Rule& rule, void* const* in, void* const* out, const T* gradient,
+                    std::int64_t begin, std::int64_t end) {
   constexpr std::size_t kStates = Rule::kStates;
   const T* from[kStates];
   T* to[kStates];
   for (std::size_t k = 0; k < kStates; ++k) from[k] = static_cast<const T*>(in[k]);
   for (std::size_t k = 0; k < kStates; ++k) to[k] = static_cast<T*>(out[k]);
   States<T, kStates> s;
+  Vec<T> g{};
   std::int64_t i = begin;
   const auto few = [&](int count) {
     for (std::size_t k = 0; k < kStates; ++k) s[k] = load_n<T>(from[k] + i, count);
-    rule(s, gradient == nullptr ? Vec<T>{} : load_n<T>(gradient + (i - begin), count));
+    if constexpr (!kZero) g = load_n<T>(gradient + (i - begin), count);
+    rule(s, g);
     for (std::size_t k = 0; k < kStates; ++k) store_n<T>(to[k] + i, s[k], count);
     i += count;
   };
@@ -104,7 +106,8 @@ void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradien
   }
   for (; i + kLanes<T> <= end; i += kLanes<T>) {
     for (std::size_t k = 0; k < kStates; ++k) s[k] = load<T>(from[k] + i);
-    rule(s, gradient == nullptr ? Vec<T>{} : load<T>(gradient + (i - begin)));
+    if constexpr (!kZero) g = load<T>(gradient + (i - begin));
+    rule(s, g);
     if constexpr (kStream)
       stream<T>(to[0] + i, s[0]);
     else
@@ -112,6 +115,18 @@ void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradien
     for (std::size_t k = 1; k < kStates; ++k) store<T>(to[k] + i, s[k]);
   }
   if (i < end) few(static_cast<int>(end - i));
+}
+
+// Runs a rule over elements [begin, end). The states are read from `in` and written to `out`, which
+// may be the same; `gradient` points to the one of element `begin`, or is null where it is zero.
+// Streams the parameters if told to, the caller then calls finish_streams(); the bits are the same.
+template <class T, bool kStream = false, class Rule>
+void sweep(const Rule& rule, void* const* in, void* const* out, const T* gradient,
+           std::int64_t begin, std::int64_t end) {
+  if (gradient == nullptr)
+    sweep_elements<T, kStream, true>(rule, in, out, gradient, begin, end);
+  else
+    sweep_elements<T, kStream, false>(rule, in, out, gradient, begin, end);
 }
 
 // 1 - beta^t with beta and the result rounded to T, as the rest of the arithmetic is. Takes

@@ -36,8 +36,14 @@ LAMINA_INLINE V larger(V a, V b) {
   return a > b ? a : b;
 }
 
-// e^x for x <= 0, where a softmax needs it: 0 below -86.5, and NaN of NaN. No exponent leaves the
-// range, so that less work is enough than for exp(). The polynomial is within 4e-9 of e^r.
+// e^x for x <= 0, where a softmax needs it: results below 1e-37 may be 0, and NaN comes of NaN.
+#if defined(__AVX512F__)
+LAMINA_INLINE Vec<float> exp_of_negative(Vec<float> x) {
+  return vec_detail::exp_within(at_least(x, broadcast(-104.f)));
+}
+#else
+// No exponent leaves the range, so that less work is enough than for exp(). The polynomial is
+// within 4e-9 of e^r.
 LAMINA_INLINE Vec<float> exp_of_negative(Vec<float> x) {
   using namespace vec_detail;
   const Reduced a = reduce_exp(x);
@@ -45,6 +51,7 @@ LAMINA_INLINE Vec<float> exp_of_negative(Vec<float> x) {
       polynomial(a.r, 0.001381422f, 0.008368899f, 0.041668404f, 0.1666652f, 0.49999994f, 1.f, 1.f);
   return select(x < -86.5f, F{}, p * pow2(a.n));
 }
+#endif
 LAMINA_INLINE Vec<double> exp_of_negative(Vec<double> x) { return exp(x); }
 
 // The first n lanes of v, `fill` in the others.

@@ -23,6 +23,21 @@ struct Rows {
   double elements() const { return static_cast<double>(count) * static_cast<double>(size); }
 };
 
+// Calls make with the kernel for rows of that size; frequent sizes have one of their own.
+template <class Make>
+Kernel with_layer_norm(DType dtype, Dim size, const Attrs& attrs, const Make& make) {
+  return with_float(dtype, [&](auto tag) -> Kernel {
+    using T = decltype(tag);
+    const auto epsilon = static_cast<T>(attr_real(attrs, "epsilon", 0));
+    if constexpr (std::is_same_v<T, float>) {
+      if (size == 64) return make(kernels::LayerNorm<T, 64>(size, epsilon));
+      if (size == 128) return make(kernels::LayerNorm<T, 128>(size, epsilon));
+      if (size == 256) return make(kernels::LayerNorm<T, 256>(size, epsilon));
+    }
+    return make(kernels::LayerNorm<T>(size, epsilon));
+  });
+}
+
 void require_rows(const Spec& x) {
   require_floating(x, "x");
   if (x.shape.empty()) shape_error("x must have an axis to normalize");
@@ -47,16 +62,14 @@ Bound bind_forward(const BindArgs& a) {
   const bool scales = a.in.size() == 3;
   Bound bound;
   bound.flops = 10 * rows.elements();
-  bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
-    using T = decltype(tag);
-    const kernels::LayerNorm<T> norm(rows.size, static_cast<T>(attr_real(a.attrs, "epsilon", 0)));
+  bound.run = with_layer_norm(a.in[0].dtype, rows.size, a.attrs, [&](auto norm) -> Kernel {
+    using T = typename decltype(norm)::Item;
     return [=](const Run& r) {
       const T* const gamma = scales ? r.in<T>(1) : nullptr;
       const T* const beta = scales ? r.in<T>(2) : nullptr;
       parallel_for(rows.count, kGrain / (rows.size + 1) + 1, [&](Dim begin, Dim end) {
-        for (Dim i = begin; i < end; i += norm.rows_at_once())
-          norm.forward(r.in<T>(0) + i * rows.size, std::min(norm.rows_at_once(), end - i), gamma,
-                       beta, r.out<T>(0) + i * rows.size);
+        norm.forward(r.in<T>(0) + begin * rows.size, end - begin, gamma, beta,
+                     r.out<T>(0) + begin * rows.size);
       });
     };
   });
@@ -91,9 +104,8 @@ Bound bind_grad(const BindArgs& a) {
   if (sums)
     bound.scratch_bytes =
         static_cast<std::size_t>(rows.slices() * 2 * rows.size) * item_size(a.in[0].dtype);
-  bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
-    using T = decltype(tag);
-    const kernels::LayerNorm<T> norm(rows.size, static_cast<T>(attr_real(a.attrs, "epsilon", 0)));
+  bound.run = with_layer_norm(a.in[0].dtype, rows.size, a.attrs, [&](auto norm) -> Kernel {
+    using T = typename decltype(norm)::Item;
     return [=](const Run& r) {
       T* const parts = sums ? reinterpret_cast<T*>(r.scratch) : nullptr;
       T* const dx = r.out<T>(0);
@@ -102,11 +114,9 @@ Bound bind_grad(const BindArgs& a) {
         for (Dim slice = begin; slice < end; ++slice) {
           T* const part = sums ? parts + slice * 2 * n : nullptr;
           if (sums) std::fill_n(part, 2 * n, T{0});
-          const Dim last = std::min(rows.count, (slice + 1) * kSumRows);
-          for (Dim i = slice * kSumRows; i < last; i += norm.rows_at_once())
-            norm.backward(r.in<T>(0) + i * n, r.in<T>(1) + i * n,
-                          std::min(norm.rows_at_once(), last - i), scales ? r.in<T>(2) : nullptr,
-                          dx == nullptr ? nullptr : dx + i * n, part);
+          const Dim first = slice * kSumRows, at = first * n;
+          norm.backward(r.in<T>(0) + at, r.in<T>(1) + at, std::min(kSumRows, rows.count - first),
+                        scales ? r.in<T>(2) : nullptr, dx == nullptr ? nullptr : dx + at, part);
         }
       });
       for (std::size_t k = 0; k < 2 && sums; ++k)

@@ -151,12 +151,35 @@ TEST(LayerNorm, EqualsItsDefinition) {
   }
 }
 
+// Sizes of every kind of block, with kernels of their own and without.
+const Dim kSizes[] = {3, 64, 67, 128, 256, 300, 1000, 3000};
+
 TEST(LayerNorm, RowsAndThreadsAreIndependent) {
   const Attrs attrs{{"epsilon", 0.001}};
-  const Tensor x = random({700, 67}), dy = random({700, 67}, 4), gamma = vector_of(67, 2);
-  expect_rows_independent("layer_norm", {x, gamma, vector_of(67, 3)}, attrs);
-  expect_same_for_all_threads("layer_norm", {x, gamma, vector_of(67, 3)}, attrs);
-  expect_same_for_all_threads("layer_norm_grad", {dy, x, gamma}, attrs);
+  for (const Dim n : kSizes) {
+    const Tensor x = random({150, n}), dy = random({150, n}, 4), gamma = vector_of(n, 2);
+    expect_rows_independent("layer_norm", {x, gamma, vector_of(n, 3)}, attrs);
+    expect_same_for_all_threads("layer_norm", {x, gamma, vector_of(n, 3)}, attrs);
+    expect_same_for_all_threads("layer_norm_grad", {dy, x, gamma}, attrs);
+    const auto whole = run_op("layer_norm_grad", std::vector<Tensor>{dy, x, gamma}, attrs);
+    for (const Dim i : {0, 7, 149}) {
+      const auto row =
+          run_op("layer_norm_grad", std::vector<Tensor>{row_of(dy, i), row_of(x, i), gamma}, attrs);
+      EXPECT_TRUE(same_bits(row[0], row_of(whole[0], i))) << n << ", row " << i;
+    }
+  }
+}
+
+TEST(LayerNorm, GradientsOfFloatAreThoseOfDouble) {
+  const Attrs attrs{{"epsilon", 0.001}};
+  for (const Dim n : kSizes) {
+    const Tensor x = random({70, n}), dy = random({70, n}, 4), gamma = vector_of(n, 2);
+    std::vector<Tensor> in{dy, x, gamma}, wide;
+    for (const Tensor& t : in) wide.push_back(to_floating(t, DType::f64));
+    const auto got = run_op("layer_norm_grad", in, attrs),
+               wanted = run_op("layer_norm_grad", wide, attrs);
+    for (std::size_t k = 0; k < got.size(); ++k) expect_near(got[k], wanted[k], 1e-4);
+  }
 }
 
 TEST(LayerNorm, RefusesOperandsThatDoNotFit) {

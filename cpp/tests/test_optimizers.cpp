@@ -2,8 +2,10 @@
 // on.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "kernel_testing.h"
@@ -254,6 +256,37 @@ TEST(Optimizers, TakeAGradientInPartsWithTheSameBits) {
     }
   }
   set_num_threads(before);
+}
+
+// One step of RMSprop that leaves v as it is, from 0 and with the gradient -1: 1 / sqrt(v). The
+// root is within 1 ulp, which the quotient may double, and its own rounding adds half a one.
+TEST(Optimizers, RootsAreAccurateInTheWholeRange) {
+  std::vector<float> values;
+  for (std::uint32_t bits = 0x00800000u; bits < 0x7f800000u; bits += 4999)
+    values.push_back(std::bit_cast<float>(bits));
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::vector<float> limits = {0, kInf, std::numeric_limits<float>::quiet_NaN(), -1};
+  values.insert(values.end(), limits.begin(), limits.end());
+  const auto n = static_cast<Dim>(values.size());
+  const Tensor zero = Tensor::zeros(Spec{DType::f32, {n}});
+  const Tensor minus = Tensor::of<float>({n}, std::vector<float>(values.size(), -1));
+  std::vector<Tensor> states{zero, Tensor::of<float>({n}, values)};
+  update("rmsprop_update", {{"rho", 1.0}, {"epsilon", 0.0}}, states, minus, Tensor::scalar(1.0f),
+         0);
+  const float* const got = states[0].data<float>();
+  double worst = 0;
+  for (std::size_t i = 0; i + limits.size() < values.size(); ++i) {
+    const double wanted = 1 / std::sqrt(static_cast<double>(values[i]));
+    int exponent;
+    std::frexp(wanted, &exponent);
+    worst = std::max(worst, std::fabs(got[i] - wanted) / std::ldexp(1.0, exponent - 24));
+  }
+  EXPECT_LE(worst, 2.0);
+  const float* const at_limits = got + values.size() - limits.size();
+  EXPECT_EQ(at_limits[0], kInf);
+  EXPECT_EQ(at_limits[1], 0);
+  EXPECT_TRUE(std::isnan(at_limits[2]));
+  EXPECT_TRUE(std::isnan(at_limits[3]));
 }
 
 TEST(Optimizers, StreamWithTheSameBitsFromAnyElement) {

@@ -4,17 +4,17 @@
 
 #include "base/parallel.h"
 #include "kernels/gemm.h"
-#include "kernels/rnn_rows.h"
+#include "kernels/rnn_gradients.h"
+#include "kernels/rnn_product.h"
 
 namespace lamina {
 namespace {
 
 using namespace rnn;
 
-// The rows [first, first + rows) of the batch, with what a step of them works on.
+// What a step of a slice works on.
 template <class T>
-struct ForwardSlice {
-  Dim first, rows;
+struct ForwardSlice : Slice {
   T* h;         // [rows, units]: the state
   T* entering;  // [rows, units]: the state times a recurrent mask
   T* let_in;    // [rows, units]: the state behind the reset gate
@@ -43,17 +43,10 @@ struct ForwardScratch {
     product = carve.take<T>(s.batch * wide);
     bytes = carve.used();
   }
-  ForwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
-    const Dim at = first * s.units;
-    return {first,
-            last - first,
-            h + at,
-            entering + at,
-            let_in + at,
-            output + at,
-            product + at * kGruGates,
-            nullptr,
-            nullptr};
+  ForwardSlice<T> slice(const Slice& slice, const RnnShape& s) const {
+    const Dim at = slice.first * s.units;
+    return {slice,   h + at, entering + at, let_in + at, output + at, product + at * kGruGates,
+            nullptr, nullptr};
   }
 };
 
@@ -99,7 +92,7 @@ class ForwardPass {
                                pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_);
+      ForwardSlice<T> slice = scratch_.slice(slices[i], s_);
       slice.packed_kernel = packed.here();
       slice.packed_recurrent = slice.packed_kernel + kernel;
       run_slice(slice);
@@ -107,7 +100,7 @@ class ForwardPass {
   }
 
  private:
-  using Slice = ForwardSlice<T>;
+  using Work = ForwardSlice<T>;
   Dim wide() const { return kGruGates * s_.units; }
   Dim kept() const { return gru_kept_gates(call_.reset_after) * s_.units; }
   // The input step that is processed as number `step`.
@@ -117,15 +110,14 @@ class ForwardPass {
     each_gate_group(call_.reset_after, call_.recurrent_masks != nullptr, body);
   }
 
-  void run_slice(const Slice& slice) const {
+  void run_slice(const Work& slice) const {
     const Dim count = slice.rows * s_.units;
     copy_row(slice.h, call_.h0 + slice.first * s_.units, count);
     if (call_.mask != nullptr) zero_row(slice.output, count);
     if (call_.words != nullptr) {
       for (Dim step = 0; step < s_.steps; ++step)
         run_step(slice, step, [&](Dim i, Dim t) {
-          const Dim place = (slice.first + i) * s_.steps + t;
-          return scratch_.projected + call_.words->slot(place) * wide();
+          return scratch_.projected + call_.words->slot(slice.kept(i, t, s_.steps)) * wide();
         });
     } else {
       run_blocks(slice);
@@ -133,33 +125,26 @@ class ForwardPass {
     finish(slice);
   }
 
-  // Projects the inputs of some steps at once, to where the gates are kept or else into memory of
-  // the thread, and runs these steps.
-  void run_blocks(const Slice& slice) const {
-    const Dim block = std::min(s_.steps, kProjectedSteps);
-    const bool own = call_.gates == nullptr;
-    const Dim columns = own ? wide() : kept();
-    T* memory =
-        own ? workspace<T>(2, static_cast<std::size_t>(slice.rows * block * columns)) : nullptr;
+  // Projects the inputs of some steps at once, into memory of the thread, and runs these steps.
+  void run_blocks(const Work& slice) const {
+    const Dim block = std::min(s_.steps, kProjectedSteps), rows = slice.rows;
+    T* const z = workspace<T>(2, static_cast<std::size_t>(rows * block * wide()));
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      const Dim row_stride = (own ? count : s_.steps) * columns;
-      const Dim first = slice.first * s_.steps + from;  // place of z[0]
-      T* z = own ? memory : call_.gates + first * columns;
-      for (Dim i = 0; i < slice.rows; ++i)
+      for (Dim i = 0; i < rows; ++i)
         gemm_packed_serial<T>(
-            count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
-            slice.packed_kernel, z + i * row_stride, columns, {.bias = call_.bias});
+            count, wide(), s_.features, call_.x + slice.place(i, from, s_.steps) * s_.features,
+            s_.features, slice.packed_kernel, z + i * wide(), rows * wide(), {.bias = call_.bias});
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
-                 [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * columns; });
+                 [&](Dim i, Dim t) { return z + ((t - from) * rows + i) * wide(); });
     }
   }
 
   // z_at(i, t): the projected input of row i of the slice at time t.
   template <class Projected>
-  void run_step(const Slice& slice, Dim step, const Projected& z_at) const {
+  void run_step(const Work& slice, Dim step, const Projected& z_at) const {
     const Dim n = s_.units, t = time(step);
     each_group([&](Group g) {
       const bool behind_reset = g.first == 2 && !call_.reset_after;
@@ -173,7 +158,7 @@ class ForwardPass {
   }
 
   // One group's part of the recurrent product.
-  void multiply(const Slice& slice, Group g, const T* state) const {
+  void multiply(const Work& slice, Group g, const T* state) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks != nullptr) {
       const T* mask = call_.recurrent_masks + (g.first * s_.batch + slice.first) * n;
@@ -186,15 +171,16 @@ class ForwardPass {
                           wide(), {.bias = bias});
   }
 
-  void run_row(const Slice& slice, Dim i, Dim step, const T* z) const {
-    const Dim n = s_.units, row = slice.first + i, place = row * s_.steps + time(step);
+  void run_row(const Work& slice, Dim i, Dim step, const T* z) const {
+    const Dim n = s_.units, t = time(step), kept_at = slice.kept(i, t, s_.steps);
     T *const h = slice.h + i * n, *const held = slice.output + i * n;
-    T* const y = call_.options.return_sequences ? at(call_.y, row * s_.steps + step) : nullptr;
-    const Kept<T> keep{.gates = call_.gates == nullptr ? nullptr : call_.gates + place * kept(),
+    T* const y =
+        call_.options.return_sequences ? at(call_.y, slice.place(i, step, s_.steps)) : nullptr;
+    const Kept<T> keep{.gates = call_.gates == nullptr ? nullptr : call_.gates + kept_at * kept(),
                        .cell = nullptr,
-                       .before = at(call_.before, place),
+                       .before = at(call_.before, kept_at),
                        .output = call_.mask == nullptr ? y : held};
-    if (call_.mask != nullptr && !call_.mask[place]) {
+    if (call_.mask != nullptr && !call_.mask[slice.place(i, t, s_.steps)]) {
       if (keep.gates != nullptr) zero_row(keep.gates, kept());  // an output holds no leftovers
       if (keep.before != nullptr) copy_row(keep.before, h, n);
       if (call_.options.zero_masked_output) zero_row(held, n);
@@ -206,12 +192,12 @@ class ForwardPass {
     if (call_.mask != nullptr && y != nullptr) copy_row(y, held, n);
   }
 
-  // The row of a step in [batch, steps, units], null if there is no such buffer.
+  // The row of a step in [places, units], null if there is no such buffer.
   T* at(T* sequence, Dim place) const {
     return sequence == nullptr ? nullptr : sequence + place * s_.units;
   }
 
-  void finish(const Slice& slice) const {
+  void finish(const Work& slice) const {
     const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
     if (call_.y != nullptr && !call_.options.return_sequences)
       copy_row(call_.y + at, call_.mask != nullptr ? slice.output : slice.h, count);
@@ -226,8 +212,7 @@ class ForwardPass {
 };
 
 template <class T>
-struct BackwardSlice {
-  Dim first, rows;
+struct BackwardSlice : Slice {
   T* dh;       // [rows, units]: of the state after the step
   T* held;     // [rows, units]: of the outputs that repeat an earlier one
   T* carried;  // [rows, units]: of the state before the step; without a mask the same as dh
@@ -236,78 +221,106 @@ struct BackwardSlice {
 };
 
 template <class T>
-struct BackwardScratch {
-  T* packed;
-  T *dh, *held, *carried, *through;
+struct GruBackwardScratch {
+  T* let_in;  // [places, units]: the state behind the reset gate; reset before only
+  BackwardScratch<T> rest;
   std::size_t bytes;
 
-  BackwardScratch(const RnnShape& s, std::byte* memory) {
-    Carver carve(memory);
-    const Dim state = s.batch * s.units;
-    packed = carve.take<T>(shared_weights(PackedGates<T>::size(s.units, kGruGates)));
-    dh = carve.take<T>(state);
-    held = carve.take<T>(state);
-    carried = carve.take<T>(state);
-    through = carve.take<T>(state);
-    bytes = carve.used();
-  }
-  BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, bool masked) const {
-    const Dim at = first * s.units;
-    return {first,        last - first, dh + at, held + at, (masked ? carried : dh) + at,
-            through + at, nullptr};
+  GruBackwardScratch(const RnnShape& s, bool reset_after, std::byte* memory)
+      : let_in(reset_after ? nullptr : reinterpret_cast<T*>(memory)),
+        rest(s, kGruGates, gru_kept_gates(reset_after), PackedGates<T>::size(s.units, kGruGates),
+             memory == nullptr ? nullptr : memory + let_in_bytes(s, reset_after)),
+        bytes(let_in_bytes(s, reset_after) + rest.bytes) {}
+  static std::size_t let_in_bytes(const RnnShape& s, bool reset_after) {
+    return reset_after ? 0 : aligned_bytes<T>(s.places() * s.units);
   }
 };
 
 template <class T, class Cell>
 class BackwardPass {
  public:
-  BackwardPass(const GruBackward<T>& call, const Cell& cell, std::byte* scratch)
+  BackwardPass(const GruBackward<T>& call, const Cell& cell, T* let_in)
       : call_(call),
         s_(call.shape),
         cell_(cell),
-        scratch_(s_, scratch),
+        let_in_(let_in),
         packed_(s_.units, kGruGates, call.recurrent) {}
 
-  void run() const {
-    if (s_.batch == 0 || s_.units == 0) return;
-    const auto pack = [&](T* to) {
-      each_group([&](Group g) { packed_.pack_transposed(g.first, g.count, to); });
-    };
-    const PackedWeights packed(PackedGates<T>::size(s_.units, kGruGates), scratch_.packed, pack);
-    const Slices slices(s_.batch);
-    parallel_chunks(slices.count, [&](std::int64_t i) {
-      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_, call_.mask != nullptr);
-      slice.packed = packed.here();
-      run_slice(slice);
-    });
+  static void run(const GruBackward<T>& call, const Cell& cell, std::byte* memory) {
+    const GruBackwardScratch<T> scratch(call.shape, call.reset_after, memory);
+    const BackwardPass pass(call, cell, scratch.let_in);
+    const RnnGradients<T> products{.shape = call.shape,
+                                   .gates = kGruGates,
+                                   .kept = gru_kept_gates(call.reset_after),
+                                   .go_backwards = call.options.go_backwards,
+                                   .dz = call.dz,
+                                   .x = call.x,
+                                   .words = call.words,
+                                   .kernel = call.kernel,
+                                   .before = call.before,
+                                   .let_in = scratch.let_in,
+                                   .recurrent_masks = call.recurrent_masks,
+                                   .dx = call.dx,
+                                   .dkernel = call.dkernel,
+                                   .drecurrent = call.drecurrent,
+                                   .dbias = call.dbias,
+                                   .drecurrent_bias = call.drecurrent_bias};
+    run_backward(pass, products, scratch.rest);
+  }
+
+  // ---- For run_backward.
+  using Work = BackwardSlice<T>;
+  Dim packed_size() const { return PackedGates<T>::size(s_.units, kGruGates); }
+  void pack(T* to) const {
+    each_group([&](Group g) { packed_.pack_transposed(g.first, g.count, to); });
+  }
+  Work work(const Slice& slice, T* state, const T* packed) const {
+    const Dim size = slice.rows * s_.units;
+    return {slice,
+            state,
+            state + size,
+            call_.mask != nullptr ? state + 2 * size : state,
+            state + 3 * size,
+            packed};
+  }
+  void start(const Work& slice) const {
+    const Dim count = slice.rows * s_.units;
+    copy_or_zero(slice.dh,
+                 call_.dh_last == nullptr ? nullptr : call_.dh_last + slice.first * s_.units,
+                 count);
+    zero_row(slice.held, count);
+  }
+  void run(const Work& slice, Dim begin, Dim end) const {
+    for (Dim step = end - 1; step >= begin; --step) run_step(slice, step);
+  }
+  void finish(const Work& slice) const {
+    if (call_.dh0 != nullptr)
+      copy_row(call_.dh0 + slice.first * s_.units, slice.dh, slice.rows * s_.units);
   }
 
  private:
-  using Slice = BackwardSlice<T>;
   Dim kept() const { return gru_kept_gates(call_.reset_after) * s_.units; }
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
   template <class Body>
   void each_group(const Body& body) const {
     each_gate_group(call_.reset_after, call_.recurrent_masks != nullptr, body);
   }
-  bool is_valid(Dim at) const { return call_.mask == nullptr || call_.mask[at]; }
+  bool is_valid(const Slice& slice, Dim i, Dim t) const {
+    return call_.mask == nullptr || call_.mask[slice.place(i, t, s_.steps)];
+  }
 
-  void run_slice(const Slice& slice) const {
-    const Dim n = s_.units, count = slice.rows * n, at = slice.first * n;
-    copy_or_zero(slice.dh, call_.dh_last == nullptr ? nullptr : call_.dh_last + at, count);
-    zero_row(slice.held, count);
-    for (Dim step = s_.steps - 1; step >= 0; --step) {
-      const Dim t = time(step);
-      for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
-      if (!call_.reset_after) close_reset(slice, t);
-      each_group([&](Group g) {
-        if (call_.reset_after || g.first != 2) add_product(slice, g, t);
-      });
-      for (Dim i = 0; i < slice.rows && call_.mask != nullptr; ++i)
-        if (is_valid((slice.first + i) * s_.steps + t))
-          copy_row(slice.dh + i * n, slice.carried + i * n, n);
-    }
-    if (call_.dh0 != nullptr) copy_row(call_.dh0 + at, slice.dh, count);
+  void run_step(const Work& slice, Dim step) const {
+    const Dim n = s_.units, t = time(step);
+    for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
+    Wanted<T> wanted = wanted_before(slice, step);
+    if (!call_.reset_after) close_reset(slice, t);
+    each_group([&](Group g) {
+      if (!call_.reset_after && g.first == 2) return;
+      add_product(slice, g, t, wanted);
+      wanted = {};
+    });
+    for (Dim i = 0; i < slice.rows && call_.mask != nullptr; ++i)
+      if (is_valid(slice, i, t)) copy_row(slice.dh + i * n, slice.carried + i * n, n);
   }
 
   // The gradient of the output of one row at one step; null: none.
@@ -317,11 +330,13 @@ class BackwardPass {
     return step == s_.steps - 1 ? call_.dy + row * s_.units : nullptr;
   }
 
-  void run_row(const Slice& slice, Dim i, Dim step) const {
-    const Dim n = s_.units, row = slice.first + i, at = row * s_.steps + time(step);
+  void run_row(const Work& slice, Dim i, Dim step) const {
+    const Dim n = s_.units, row = slice.first + i, t = time(step);
+    const Dim at = slice.kept(i, t, s_.steps);
     T *dz = call_.dz + at * kept(), *held = slice.held + i * n, *carried = slice.carried + i * n;
     const T* dy = output_gradient(row, step);
-    if (!is_valid(at)) {
+    if (step > 0 && dy != nullptr && call_.options.return_sequences) ask_for(dy - n, n);
+    if (!is_valid(slice, i, t)) {
       zero_row(dz, kept());
       zero_row(carried, n);
       if (dy != nullptr && !call_.options.zero_masked_output) add_row(held, dy, n);
@@ -341,39 +356,49 @@ class BackwardPass {
     }
   }
 
+  // What the step before will read.
+  Wanted<T> wanted_before(const Slice& slice, Dim step) const {
+    Wanted<T> wanted;
+    if (step == 0) return wanted;
+    const Dim at = slice.kept(0, time(step - 1), s_.steps);
+    wanted.add(call_.gates + at * kept(), slice.rows * kept());
+    wanted.add(call_.before + at * s_.units, slice.rows * s_.units);
+    return wanted;
+  }
+
   // dz of a group times its kernel transposed, and the recurrent mask.
-  void go_through(const Slice& slice, Group g, Dim t, T* target, bool accumulate) const {
+  void go_through(const Work& slice, Group g, Dim t, T* target, bool accumulate,
+                  const Wanted<T>& wanted) const {
     const Dim n = s_.units;
-    const T* dz = call_.dz + (slice.first * s_.steps + t) * kept() + g.first * n;
-    gemm_packed_serial<T>(slice.rows, n, g.count * n, dz, s_.steps * kept(),
-                          slice.packed + packed_.at(g.first), target, n,
-                          {.accumulate = accumulate});
+    const T* dz = call_.dz + slice.kept(0, t, s_.steps) * kept() + g.first * n;
+    multiply_step<T>(slice.rows, n, g.count * n, dz, kept(), slice.packed + packed_.at(g.first),
+                     target, n, nullptr, accumulate, wanted);
     if (call_.recurrent_masks != nullptr)
       multiply_row(target, target, call_.recurrent_masks + (g.first * s_.batch + slice.first) * n,
                    slice.rows * n);
   }
 
-  void add_product(const Slice& slice, Group g, Dim t) const {
+  void add_product(const Work& slice, Group g, Dim t, const Wanted<T>& wanted) const {
     if (call_.recurrent_masks == nullptr) {
-      go_through(slice, g, t, slice.carried, true);
+      go_through(slice, g, t, slice.carried, true, wanted);
       return;
     }
-    go_through(slice, g, t, slice.through, false);
+    go_through(slice, g, t, slice.through, false, wanted);
     add_row(slice.carried, slice.through, slice.rows * s_.units);
   }
 
   // Reset before: from the candidate through its product to the reset gate and the state.
-  void close_reset(const Slice& slice, Dim t) const {
+  void close_reset(const Work& slice, Dim t) const {
     const Dim n = s_.units;
-    go_through(slice, {2, 1}, t, slice.through, false);
+    go_through(slice, {2, 1}, t, slice.through, false, {});
     for (Dim i = 0; i < slice.rows; ++i) {
-      const Dim at = (slice.first + i) * s_.steps + t;
-      if (is_valid(at)) {
+      const Dim at = slice.kept(i, t, s_.steps);
+      if (is_valid(slice, i, t)) {
         cell_.close_reset(n, call_.gates + at * kept(), call_.before + at * n,
                           slice.through + i * n, call_.dz + at * kept(), slice.carried + i * n,
-                          call_.let_in + at * n);
+                          let_in_ + at * n);
       } else {
-        zero_row(call_.let_in + at * n, n);
+        zero_row(let_in_ + at * n, n);
       }
     }
   }
@@ -381,7 +406,7 @@ class BackwardPass {
   const GruBackward<T>& call_;
   const RnnShape& s_;
   const Cell cell_;
-  const BackwardScratch<T> scratch_;
+  T* const let_in_;
   const PackedGates<T> packed_;
 };
 
@@ -393,8 +418,8 @@ std::size_t gru_forward_scratch(const RnnShape& shape) {
 }
 
 template <class T>
-std::size_t gru_backward_scratch(const RnnShape& shape) {
-  return BackwardScratch<T>(shape, nullptr).bytes;
+std::size_t gru_backward_scratch(const RnnShape& shape, bool reset_after) {
+  return GruBackwardScratch<T>(shape, reset_after, nullptr).bytes;
 }
 
 template <class T>
@@ -409,14 +434,14 @@ template <class T>
 void gru_backward(const GruBackward<T>& call, std::byte* scratch) {
   with_activations<T>(call.options, true, [&](auto a) {
     using Cell = Gru<T, decltype(a)>;
-    BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
+    BackwardPass<T, Cell>::run(call, Cell{a}, scratch);
   });
 }
 
-#define LAMINA_INSTANTIATE(T)                                     \
-  template std::size_t gru_forward_scratch<T>(const RnnShape&);   \
-  template std::size_t gru_backward_scratch<T>(const RnnShape&);  \
-  template void gru_forward<T>(const GruForward<T>&, std::byte*); \
+#define LAMINA_INSTANTIATE(T)                                          \
+  template std::size_t gru_forward_scratch<T>(const RnnShape&);        \
+  template std::size_t gru_backward_scratch<T>(const RnnShape&, bool); \
+  template void gru_forward<T>(const GruForward<T>&, std::byte*);      \
   template void gru_backward<T>(const GruBackward<T>&, std::byte*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

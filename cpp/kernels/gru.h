@@ -28,9 +28,9 @@ struct GruForward {
   const T* recurrent_masks;  // [3, batch, units]; multiply h on its way into each gate's product
   T* y;                      // [batch, steps, units] or [batch, units]
   T* h_last;                 // [batch, units]
-  // What the backward pass needs, at the position of the input step they belong to.
-  T* gates;   // [batch, steps, kept gates, units]
-  T* before;  // [batch, steps, units]: h before the step
+  // Kept, at the place of the input step they belong to.
+  T* gates;   // [places, kept gates, units]
+  T* before;  // [places, units]: h before the step
 };
 
 template <class T>
@@ -38,6 +38,9 @@ struct GruBackward {
   RnnShape shape;
   RnnOptions options;
   bool reset_after;
+  const T* x;             // as in the forward pass
+  const Distinct* words;  // null: no table
+  const T* kernel;
   const T* recurrent;
   const T* gates;
   const T* before;
@@ -45,18 +48,23 @@ struct GruBackward {
   const T* recurrent_masks;
   const T* dy;
   const T* dh_last;
-  // [batch, steps, kept gates, units], may be `gates`: the gradient of the three parts before their
+  // [places, kept gates, units], may be `gates`: the gradient of the three parts before their
   // activations; with reset_after, of the recurrent product's three parts, then of the candidate
   // before its activation.
   T* dz;
-  T* dh0;     // may be null
-  T* let_in;  // [batch, steps, units]: the state behind the reset gate; reset before only
+  // Null: not wanted.
+  T* dh0;
+  T* dx;               // like x; with words: of the distinct rows, one after the other, then zeros
+  T* dkernel;          // [features, 3 * units]
+  T* drecurrent;       // [units, 3 * units]
+  T* dbias;            // [3 * units], of the input's product
+  T* drecurrent_bias;  // [3 * units], of the recurrent product; null with the reset gate before
 };
 
 template <class T>
 std::size_t gru_forward_scratch(const RnnShape& shape);
 template <class T>
-std::size_t gru_backward_scratch(const RnnShape& shape);
+std::size_t gru_backward_scratch(const RnnShape& shape, bool reset_after);
 
 template <class T>
 void gru_forward(const GruForward<T>& call, std::byte* scratch);

@@ -4,7 +4,8 @@
 
 #include "base/parallel.h"
 #include "kernels/gemm.h"
-#include "kernels/rnn_rows.h"
+#include "kernels/rnn_gradients.h"
+#include "kernels/rnn_product.h"
 
 namespace lamina {
 
@@ -25,10 +26,9 @@ namespace {
 
 using namespace rnn;
 
-// The rows [first, first + rows) of the batch, with what a step of them works on.
+// What a step of a slice works on.
 template <class T>
-struct ForwardSlice {
-  Dim first, rows;
+struct ForwardSlice : Slice {
   T* h;         // [rows, units]: the state
   T* c;         // [rows, units]
   T* masked_h;  // [rows, units]: h times a recurrent mask
@@ -63,44 +63,20 @@ struct ForwardScratch {
     product = carve.take<T>(s.batch * wide);
     bytes = carve.used();
   }
-  ForwardSlice<T> slice(Dim first, Dim last, const RnnShape& s, Dim gates) const {
-    const Dim at = first * s.units;
-    return {first,       last - first,         h + at,  c + at, masked_h + at,
-            output + at, product + at * gates, nullptr, nullptr};
+  ForwardSlice<T> slice(const Slice& slice, const RnnShape& s, Dim gates) const {
+    const Dim at = slice.first * s.units;
+    return {slice,   h + at, c + at, masked_h + at, output + at, product + at * gates,
+            nullptr, nullptr};
   }
 };
 
 template <class T>
-struct BackwardSlice {
-  Dim first, rows;
+struct BackwardSlice : Slice {
   T* dh;      // [rows, units]: of the state after the step
   T* dc;      // [rows, units]
   T* held;    // [rows, units]: of the outputs that repeat an earlier one
   T* before;  // [rows, units]: of the state before the step, through the product
   const T* packed;
-};
-
-template <class T>
-struct BackwardScratch {
-  T* packed;
-  T *dh, *dc, *held, *before;
-  std::size_t bytes;
-
-  BackwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
-    Carver carve(memory);
-    const Dim state = s.batch * s.units;
-    packed = carve.take<T>(
-        shared_weights(packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units)));
-    dh = carve.take<T>(state);
-    dc = carve.take<T>(state);
-    held = carve.take<T>(state);
-    before = carve.take<T>(state);
-    bytes = carve.used();
-  }
-  BackwardSlice<T> slice(Dim first, Dim last, const RnnShape& s) const {
-    const Dim at = first * s.units;
-    return {first, last - first, dh + at, dc + at, held + at, before + at, nullptr};
-  }
 };
 
 // ---- Forward.
@@ -125,7 +101,7 @@ class ForwardPass {
         scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
-      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_, Cell::kGates);
+      ForwardSlice<T> slice = scratch_.slice(slices[i], s_, Cell::kGates);
       slice.packed_kernel = packed.here();
       slice.packed_recurrent = slice.packed_kernel + kernel;
       run_slice(slice);
@@ -133,7 +109,7 @@ class ForwardPass {
   }
 
  private:
-  using Slice = ForwardSlice<T>;
+  using Work = ForwardSlice<T>;
   Dim wide() const { return Cell::kGates * s_.units; }
   Dim packed_gate(Dim gate) const { return gate * packed_b_size<T>(s_.units, s_.units); }
   void pack_recurrent(T* to) const {
@@ -147,12 +123,11 @@ class ForwardPass {
   // The input step that is processed as number `step`.
   Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
 
-  void run_slice(const Slice& slice) const {
+  void run_slice(const Work& slice) const {
     start(slice);
     if (call_.words != nullptr) {
       const auto z_at = [&](Dim i, Dim t) {
-        const Dim place = (slice.first + i) * s_.steps + t;
-        return scratch_.projected + call_.words->slot(place) * wide();
+        return scratch_.projected + call_.words->slot(slice.kept(i, t, s_.steps)) * wide();
       };
       for (Dim step = 0; step < s_.steps; ++step) run_step(slice, step, z_at);
     } else {
@@ -161,30 +136,24 @@ class ForwardPass {
     finish(slice);
   }
 
-  // Projects the inputs of some steps at once, to where the gates are kept or else into memory of
-  // the thread, and runs these steps.
-  void run_blocks(const Slice& slice) const {
-    const Dim block = std::min(s_.steps, kProjectedSteps);
-    T* own = call_.gates == nullptr
-                 ? workspace<T>(2, static_cast<std::size_t>(slice.rows * block * wide()))
-                 : nullptr;
+  // Projects the inputs of some steps at once, into memory of the thread, and runs these steps.
+  void run_blocks(const Work& slice) const {
+    const Dim block = std::min(s_.steps, kProjectedSteps), rows = slice.rows;
+    T* const z = workspace<T>(2, static_cast<std::size_t>(rows * block * wide()));
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      const Dim row_stride = (own == nullptr ? s_.steps : count) * wide();
-      const Dim first = slice.first * s_.steps + from;  // place of z[0]
-      T* z = own == nullptr ? call_.gates + first * wide() : own;
-      for (Dim i = 0; i < slice.rows; ++i)
+      for (Dim i = 0; i < rows; ++i)
         gemm_packed_serial<T>(
-            count, wide(), s_.features, call_.x + (first + i * s_.steps) * s_.features, s_.features,
-            slice.packed_kernel, z + i * row_stride, wide(), {.bias = call_.bias});
+            count, wide(), s_.features, call_.x + slice.place(i, from, s_.steps) * s_.features,
+            s_.features, slice.packed_kernel, z + i * wide(), rows * wide(), {.bias = call_.bias});
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
-                 [&](Dim i, Dim t) { return z + i * row_stride + (t - from) * wide(); });
+                 [&](Dim i, Dim t) { return z + ((t - from) * rows + i) * wide(); });
     }
   }
 
-  void start(const Slice& slice) const {
+  void start(const Work& slice) const {
     const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
     copy_row(slice.h, call_.h0 + at, count);
     if (Cell::kHasCell) copy_row(slice.c, call_.c0 + at, count);
@@ -192,7 +161,7 @@ class ForwardPass {
   }
 
   // slice.product = h U, each gate with what its mask leaves of h.
-  void multiply_recurrent(const Slice& slice) const {
+  void multiply_recurrent(const Work& slice) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks == nullptr) {
       gemm_packed_serial<T>(slice.rows, wide(), n, slice.h, n, slice.packed_recurrent,
@@ -210,47 +179,46 @@ class ForwardPass {
 
   // z_at(i, t): the projected input of row i of the slice at time t.
   template <class Projected>
-  void run_step(const Slice& slice, Dim step, const Projected& z_at) const {
+  void run_step(const Work& slice, Dim step, const Projected& z_at) const {
     const Dim n = s_.units, t = time(step);
     multiply_recurrent(slice);
     for (Dim i = 0; i < slice.rows; ++i) {
-      const Dim place = (slice.first + i) * s_.steps + t;
-      if (call_.mask == nullptr || call_.mask[place]) {
+      const Dim kept = slice.kept(i, t, s_.steps);
+      if (call_.mask == nullptr || call_.mask[slice.place(i, t, s_.steps)]) {
         T* const output = call_.mask != nullptr ? slice.output + i * n : output_at(slice, i, step);
         cell_.forward(n, z_at(i, t), slice.product + i * wide(), slice.h + i * n, slice.c + i * n,
-                      {.gates = call_.gates == nullptr ? nullptr : call_.gates + place * wide(),
-                       .cell = at(call_.cells, place),
-                       .before = at(call_.inputs, place),
+                      {.gates = call_.gates == nullptr ? nullptr : call_.gates + kept * wide(),
+                       .cell = at(call_.cells, kept),
+                       .before = at(call_.inputs, kept),
                        .output = output});
       } else {
-        pass_over(slice, i, place);
+        pass_over(slice, i, kept);
       }
       if (call_.mask != nullptr && output_at(slice, i, step) != nullptr)
         copy_row(output_at(slice, i, step), slice.output + i * n, n);
     }
   }
 
-  // The rows of a step in [batch, steps, units], null if there is no such buffer.
+  // The row of a step in [places, units], null if there is no such buffer.
   T* at(T* sequence, Dim place) const {
     return sequence == nullptr ? nullptr : sequence + place * s_.units;
   }
-  T* output_at(const Slice& slice, Dim i, Dim step) const {
-    return call_.options.return_sequences ? at(call_.y, (slice.first + i) * s_.steps + step)
-                                          : nullptr;
+  T* output_at(const Work& slice, Dim i, Dim step) const {
+    return call_.options.return_sequences ? at(call_.y, slice.place(i, step, s_.steps)) : nullptr;
   }
 
   // A masked step of a row: the state stays.
-  void pass_over(const Slice& slice, Dim i, Dim place) const {
+  void pass_over(const Work& slice, Dim i, Dim kept) const {
     const Dim n = s_.units;
-    if (call_.inputs != nullptr) copy_row(at(call_.inputs, place), slice.h + i * n, n);
+    if (call_.inputs != nullptr) copy_row(at(call_.inputs, kept), slice.h + i * n, n);
     if (Cell::kHasCell && call_.cells != nullptr)
-      copy_row(at(call_.cells, place), slice.c + i * n, n);
-    if (call_.gates != nullptr && call_.words != nullptr)
-      zero_row(call_.gates + place * wide(), wide());  // an output holds no leftovers
+      copy_row(at(call_.cells, kept), slice.c + i * n, n);
+    if (call_.gates != nullptr)
+      zero_row(call_.gates + kept * wide(), wide());  // an output holds no leftovers
     if (call_.options.zero_masked_output) zero_row(slice.output + i * n, n);
   }
 
-  void finish(const Slice& slice) const {
+  void finish(const Work& slice) const {
     const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
     if (call_.y != nullptr && !call_.options.return_sequences)
       copy_row(call_.y + at, call_.mask != nullptr ? slice.output : slice.h, count);
@@ -265,31 +233,46 @@ class ForwardPass {
 };
 
 // ---- Backward.
+template <class T>
+BackwardScratch<T> backward_scratch(const RnnShape& s, Dim gates, std::byte* memory) {
+  const Dim packed = packed_recurrent_size<T>(s.units, gates, s.units, gates * s.units);
+  return {s, gates, gates, packed, memory};
+}
+
 template <class T, class Cell>
 class BackwardPass {
  public:
-  BackwardPass(const RnnBackward<T>& call, const Cell& cell, std::byte* scratch)
-      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, Cell::kGates, scratch) {}
+  BackwardPass(const RnnBackward<T>& call, const Cell& cell)
+      : call_(call), s_(call.shape), cell_(cell) {}
 
-  void run() const {
-    if (s_.batch == 0 || s_.units == 0) return;
-    const auto pack = [&](T* to) { pack_transposed(to); };
-    const PackedWeights packed(packed_recurrent_size<T>(s_.units, Cell::kGates, s_.units, wide()),
-                               scratch_.packed, pack);
-    const Slices slices(s_.batch);
-    parallel_chunks(slices.count, [&](std::int64_t i) {
-      Slice slice = scratch_.slice(slices.begin(i), slices.end(i), s_);
-      slice.packed = packed.here();
-      run_slice(slice);
-    });
+  static void run(const RnnBackward<T>& call, const Cell& cell, std::byte* scratch) {
+    const BackwardPass pass(call, cell);
+    const RnnGradients<T> products{.shape = call.shape,
+                                   .gates = Cell::kGates,
+                                   .kept = Cell::kGates,
+                                   .go_backwards = call.options.go_backwards,
+                                   .dz = call.dz,
+                                   .x = call.x,
+                                   .words = call.words,
+                                   .kernel = call.kernel,
+                                   .before = call.inputs,
+                                   .let_in = nullptr,
+                                   .recurrent_masks = call.recurrent_masks,
+                                   .dx = call.dx,
+                                   .dkernel = call.dkernel,
+                                   .drecurrent = call.drecurrent,
+                                   .dbias = call.dbias,
+                                   .drecurrent_bias = nullptr};
+    run_backward(pass, products, backward_scratch<T>(call.shape, Cell::kGates, scratch));
   }
 
- private:
-  using Slice = BackwardSlice<T>;
-  Dim wide() const { return Cell::kGates * s_.units; }
-  Dim packed_gate(Dim gate) const { return gate * packed_b_size<T>(s_.units, s_.units); }
+  // ---- For run_backward.
+  using Work = BackwardSlice<T>;
+  Dim packed_size() const {
+    return packed_recurrent_size<T>(s_.units, Cell::kGates, s_.units, wide());
+  }
   // For dh = dz U^T.
-  void pack_transposed(T* to) const {
+  void pack(T* to) const {
     if (call_.recurrent_masks == nullptr) {
       pack_b<T>(s_.units, wide(), call_.recurrent, 1, wide(), to);
       return;
@@ -297,21 +280,33 @@ class BackwardPass {
     for (Dim g = 0; g < Cell::kGates; ++g)
       pack_b<T>(s_.units, s_.units, call_.recurrent + g * s_.units, 1, wide(), to + packed_gate(g));
   }
-  Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
-
-  void run_slice(const Slice& slice) const {
+  Work work(const Slice& slice, T* state, const T* packed) const {
+    const Dim size = slice.rows * s_.units;
+    return {slice, state, state + size, state + 2 * size, state + 3 * size, packed};
+  }
+  void start(const Work& slice) const {
     const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
     copy_or_zero(slice.dh, call_.dh_last == nullptr ? nullptr : call_.dh_last + at, count);
     if (Cell::kHasCell)
       copy_or_zero(slice.dc, call_.dc_last == nullptr ? nullptr : call_.dc_last + at, count);
     zero_row(slice.held, count);
-    for (Dim step = s_.steps - 1; step >= 0; --step) {
+  }
+  void run(const Work& slice, Dim begin, Dim end) const {
+    for (Dim step = end - 1; step >= begin; --step) {
       for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step);
-      if (step > 0 || call_.dh0 != nullptr) to_state_before(slice, time(step));
+      if (step > 0 || call_.dh0 != nullptr) to_state_before(slice, step);
     }
+  }
+  void finish(const Work& slice) const {
+    const Dim count = slice.rows * s_.units, at = slice.first * s_.units;
     if (call_.dh0 != nullptr) copy_row(call_.dh0 + at, slice.dh, count);
     if (Cell::kHasCell && call_.dc0 != nullptr) copy_row(call_.dc0 + at, slice.dc, count);
   }
+
+ private:
+  Dim wide() const { return Cell::kGates * s_.units; }
+  Dim packed_gate(Dim gate) const { return gate * packed_b_size<T>(s_.units, s_.units); }
+  Dim time(Dim step) const { return call_.options.go_backwards ? s_.steps - 1 - step : step; }
 
   // The gradient of the output of one row at one step; null: none.
   const T* output_gradient(Dim row, Dim step) const {
@@ -320,12 +315,14 @@ class BackwardPass {
     return step == s_.steps - 1 ? call_.dy + row * s_.units : nullptr;
   }
 
-  void run_row(const Slice& slice, Dim i, Dim step) const {
-    const Dim n = s_.units, row = slice.first + i, at = row * s_.steps + time(step);
-    T* dz = call_.dz + at * wide();
+  void run_row(const Work& slice, Dim i, Dim step) const {
+    const Dim n = s_.units, row = slice.first + i, t = time(step);
+    const Dim kept = slice.kept(i, t, s_.steps);
+    T* dz = call_.dz + kept * wide();
     const T* dy = output_gradient(row, step);
     T* held = slice.held + i * n;
-    if (call_.mask != nullptr && !call_.mask[at]) {
+    if (step > 0 && dy != nullptr && call_.options.return_sequences) ask_for(dy - n, n);
+    if (!counts(row, t)) {
       zero_row(dz, wide());
       if (dy != nullptr && !call_.options.zero_masked_output) add_row(held, dy, n);
       return;
@@ -338,33 +335,46 @@ class BackwardPass {
     }
     const T *cell = nullptr, *before = nullptr;
     if (Cell::kHasCell) {
-      cell = call_.cells + at * n;
-      before = step == 0 ? call_.c0 + row * n : call_.cells + (row * s_.steps + time(step - 1)) * n;
+      cell = call_.cells + kept * n;
+      before = step == 0 ? call_.c0 + row * n
+                         : call_.cells + slice.kept(i, time(step - 1), s_.steps) * n;
     }
-    cell_.backward(n, call_.gates + at * wide(), cell, before, dh, slice.dc + i * n, dz);
+    cell_.backward(n, call_.gates + kept * wide(), cell, before, dh, slice.dc + i * n, dz);
+  }
+
+  // What the step before will read.
+  Wanted<T> wanted_before(const Slice& slice, Dim step) const {
+    Wanted<T> wanted;
+    if (step == 0) return wanted;
+    const Dim kept = slice.kept(0, time(step - 1), s_.steps), count = slice.rows * s_.units;
+    wanted.add(call_.gates + kept * wide(), count * Cell::kGates);
+    wanted.add(call_.inputs + kept * s_.units, count);
+    if (Cell::kHasCell && step > 1)
+      wanted.add(call_.cells + slice.kept(0, time(step - 2), s_.steps) * s_.units, count);
+    return wanted;
   }
 
   // From the step's dz to the gradient of the state it started from.
-  void to_state_before(const Slice& slice, Dim t) const {
-    const Dim n = s_.units;
-    const T* dz = call_.dz + (slice.first * s_.steps + t) * wide();
+  void to_state_before(const Work& slice, Dim step) const {
+    const Dim n = s_.units, t = time(step);
+    const T* dz = call_.dz + slice.kept(0, t, s_.steps) * wide();
     if (call_.recurrent_masks != nullptr) return to_state_before_by_gate(slice, t, dz);
     T* target = call_.mask == nullptr ? slice.dh : slice.before;
-    gemm_packed_serial<T>(slice.rows, n, wide(), dz, s_.steps * wide(), slice.packed, target, n,
-                          {});
+    multiply_step<T>(slice.rows, n, wide(), dz, wide(), slice.packed, target, n, nullptr, false,
+                     wanted_before(slice, step));
     if (call_.mask == nullptr) return;
     for (Dim i = 0; i < slice.rows; ++i)
       if (counts(slice.first + i, t)) copy_row(slice.dh + i * n, slice.before + i * n, n);
   }
 
   // The same where every gate saw the state through a mask of its own.
-  void to_state_before_by_gate(const Slice& slice, Dim t, const T* dz) const {
+  void to_state_before_by_gate(const Work& slice, Dim t, const T* dz) const {
     const Dim n = s_.units;
     for (Dim i = 0; i < slice.rows; ++i)
       if (counts(slice.first + i, t)) zero_row(slice.dh + i * n, n);
     for (Dim g = 0; g < Cell::kGates; ++g) {
-      gemm_packed_serial<T>(slice.rows, n, n, dz + g * n, s_.steps * wide(),
-                            slice.packed + packed_gate(g), slice.before, n, {});
+      gemm_packed_serial<T>(slice.rows, n, n, dz + g * n, wide(), slice.packed + packed_gate(g),
+                            slice.before, n, {});
       const T* mask = call_.recurrent_masks + (g * s_.batch + slice.first) * n;
       multiply_row(slice.before, slice.before, mask, slice.rows * n);
       for (Dim i = 0; i < slice.rows; ++i)
@@ -379,7 +389,6 @@ class BackwardPass {
   const RnnBackward<T>& call_;
   const RnnShape& s_;
   const Cell cell_;
-  const BackwardScratch<T> scratch_;
 };
 
 }  // namespace
@@ -391,7 +400,7 @@ std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates) {
 
 template <class T>
 std::size_t rnn_backward_scratch(const RnnShape& shape, Dim gates) {
-  return BackwardScratch<T>(shape, gates, nullptr).bytes;
+  return backward_scratch<T>(shape, gates, nullptr).bytes;
 }
 
 template <class T>
@@ -406,7 +415,7 @@ template <class T>
 void lstm_backward(const RnnBackward<T>& call, std::byte* scratch) {
   with_activations<T>(call.options, true, [&](auto a) {
     using Cell = rnn::Lstm<T, decltype(a)>;
-    BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
+    BackwardPass<T, Cell>::run(call, Cell{a}, scratch);
   });
 }
 
@@ -422,7 +431,7 @@ template <class T>
 void simple_rnn_backward(const RnnBackward<T>& call, std::byte* scratch) {
   with_activations<T>(call.options, false, [&](auto a) {
     using Cell = rnn::Simple<T, decltype(a)>;
-    BackwardPass<T, Cell>(call, Cell{a}, scratch).run();
+    BackwardPass<T, Cell>::run(call, Cell{a}, scratch);
   });
 }
 

@@ -1,7 +1,9 @@
-// Recurrent layers over whole sequences. All buffers are batch-major ([batch, steps, ...]), so that
-// the input projection and the weight gradients are large products on the layer's own data. Rows of
-// the batch are independent: a slice of them runs through all steps on one thread, without a
-// barrier in either direction.
+// Recurrent layers over whole sequences. Rows of the batch are independent: a slice of them runs
+// through all steps on one thread, without a barrier in either direction.
+//
+// Inputs and outputs are batch-major ([batch, steps, ...]). What the forward pass keeps for the
+// backward pass ("kept" below) lies in the order of work, slice after slice, in each of them step
+// after step of its rows: what a step reads or writes is one piece, and so is a block of steps.
 #pragma once
 
 #include <cstddef>
@@ -62,28 +64,37 @@ struct RnnForward {
   T* y;                      // [batch, steps, units] or [batch, units]
   T* h_last;                 // [batch, units]
   T* c_last;                 // [batch, units]; LSTM only
-  // What the backward pass needs, at the position of the input step they belong to.
-  T* gates;   // [batch, steps, gates, units]: activated
-  T* cells;   // [batch, steps, units]: c after the step; LSTM only
-  T* inputs;  // [batch, steps, units]: h before the step, without masks
+  // Kept, at the place of the input step they belong to.
+  T* gates;   // [places, gates, units]: activated
+  T* cells;   // [places, units]: c after the step; LSTM only
+  T* inputs;  // [places, units]: h before the step, without masks
 };
 
 template <class T>
 struct RnnBackward {
   RnnShape shape;
   RnnOptions options;
+  const T* x;             // as in the forward pass
+  const Distinct* words;  // null: no table
+  const T* kernel;
   const T* recurrent;
   const T* gates;
   const T* cells;
+  const T* inputs;
   const T* c0;
   const bool* mask;
   const T* recurrent_masks;
   const T* dy;
   const T* dh_last;
   const T* dc_last;
-  T* dz;   // [batch, steps, gates, units]: gradient before the activations; may be `gates`
-  T* dh0;  // may be null
-  T* dc0;  // LSTM only; may be null
+  T* dz;  // [places, gates, units]: gradient before the activations; may be `gates`
+  // Null: not wanted.
+  T* dh0;
+  T* dc0;         // LSTM only
+  T* dx;          // like x; with words: of the distinct rows, one after the other, then zeros
+  T* dkernel;     // [features, gates * units]
+  T* drecurrent;  // [units, gates * units]
+  T* dbias;       // [gates * units]
 };
 
 // Bytes of scratch (64-byte aligned) that a call needs, the same for float and double aside from

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/rnn_cells.h"
+#include "kernels/rnn_slices.h"
 
 namespace lamina::rnn {
 
@@ -41,18 +42,14 @@ void multiply_row(T* to, const T* a, const T* b, Dim n) {
       to, n, [](Vec<T> p, Vec<T> q) { return p * q; }, a, b);
 }
 
-// ---- Slices of the batch and their scratch.
-// Fill the register tile of the product; few, so that threads share evenly.
-constexpr Dim kSliceRows = 8;
-constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
+// Has a cache fetch a row that is wanted a little later.
+template <class T>
+void ask_for(const T* row, Dim n) {
+  constexpr Dim kLine = 64 / Dim{sizeof(T)};
+  for (Dim j = 0; j < n; j += kLine) __builtin_prefetch(row + j);
+}
 
-// The batch in slices of nearly equal size. Depends on the batch only.
-struct Slices {
-  explicit Slices(Dim batch) : batch(batch), count((batch + kSliceRows - 1) / kSliceRows) {}
-  Dim begin(Dim slice) const { return batch * slice / count; }
-  Dim end(Dim slice) const { return batch * (slice + 1) / count; }
-  Dim batch, count;
-};
+constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
 
 // ---- Weights packed for the products of one job. Every thread packs small ones for itself, when
 // it comes to its first chunk: a copy for all would travel from core to core in every call. Large

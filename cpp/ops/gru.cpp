@@ -3,7 +3,8 @@
 //   gru(x [B,T,F], kernel [F,3U], recurrent [U,3U], bias, h0 [B,U],
 //       mask bool [B,T] if has_mask, recurrent_masks [3,B,U] if has_recurrent_mask,
 //       words [B,T] if has_words: then x is a table [rows,F])
-//     -> y, h, then gates [B,T,K,U] and before [B,T,U] for the backward pass
+//     -> y, h, then gates [B,T,K,U] and before [B,T,U] for the backward pass, which alone knows in
+//        which order their rows lie (kernels/rnn.h)
 //   reset_after (the default): bias [2,3U] of both products, K = 4. Otherwise: bias [3U], K = 3.
 //
 // The grad op returns dz, the gradient before the activations (written over the gates, see
@@ -172,54 +173,37 @@ std::vector<Spec> infer_grad(const InferArgs& a) {
 Bound bind_grad(const BindArgs& a) {
   const Optional at = Optional::of_grad(a.attrs);
   const RnnOptions options = read_options(a.attrs);
-  const bool after = resets_after(a.attrs), masked = at.recurrent_masks != kNoOperand;
+  const bool after = resets_after(a.attrs);
   const Words words(a.in, kGradX, at.words);
   const RnnShape shape = gates_shape(a.in[kGradGates].shape, a.in[kGradKernel].shape[0], words);
-  const Dim kept = gru_kept_gates(after);
   return with_float(a.in[kGradGates].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
-    // First what lives through it all, then the steps' memory, which the products use again.
-    const std::size_t let_in =
-        after ? 0 : static_cast<std::size_t>(shape.places() * shape.units) * sizeof(T);
-    const std::size_t first = (let_in + 63) / 64 * 64;
-    const std::size_t scratch =
-        first + std::max(gru_backward_scratch<T>(shape),
-                         rnn_gradients_scratch<T>(shape, kGruGates, kept, masked));
+    const std::size_t scratch = gru_backward_scratch<T>(shape, after);
     const auto run = [=](const Run& r) {
-      T* const behind_reset = after ? nullptr : reinterpret_cast<T*>(r.scratch);
-      const GruBackward<T> steps{.shape = shape,
-                                 .options = options,
-                                 .reset_after = after,
-                                 .recurrent = r.in<T>(kGradRecurrent),
-                                 .gates = r.in<T>(kGradGates),
-                                 .before = r.in<T>(kGradBefore),
-                                 .mask = input_or_null<bool>(r, at.mask),
-                                 .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
-                                 .dy = input_or_null<T>(r, at.dy),
-                                 .dh_last = input_or_null<T>(r, at.dh),
-                                 .dz = r.out<T>(kDz),
-                                 .dh0 = r.out<T>(kDh0),
-                                 .let_in = behind_reset};
-      gru_backward(steps, r.scratch + first);
       const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
       T* const dbias = r.out<T>(kDBias);
-      const RnnGradients<T> products{
+      const GruBackward<T> call{
           .shape = shape,
-          .gates = kGruGates,
-          .kept = kept,
-          .dz = r.out<T>(kDz),
+          .options = options,
+          .reset_after = after,
           .x = r.in<T>(kGradX),
           .words = distinct ? &*distinct : nullptr,
           .kernel = r.in<T>(kGradKernel),
+          .recurrent = r.in<T>(kGradRecurrent),
+          .gates = r.in<T>(kGradGates),
           .before = r.in<T>(kGradBefore),
-          .let_in = behind_reset,
-          .recurrent_masks = steps.recurrent_masks,
+          .mask = input_or_null<bool>(r, at.mask),
+          .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
+          .dy = input_or_null<T>(r, at.dy),
+          .dh_last = input_or_null<T>(r, at.dh),
+          .dz = r.out<T>(kDz),
+          .dh0 = r.out<T>(kDh0),
           .dx = r.out<T>(kDx),
           .dkernel = r.out<T>(kDKernel),
           .drecurrent = r.out<T>(kDRecurrent),
           .dbias = dbias,
           .drecurrent_bias = after && dbias != nullptr ? dbias + kGruGates * shape.units : nullptr};
-      rnn_gradients(products, r.scratch + first);
+      gru_backward(call, r.scratch);
       if (distinct && r.outs[kDWords] != nullptr)
         write_words(*distinct, words.most(), r.out<std::int32_t>(kDWords));
     };

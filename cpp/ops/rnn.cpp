@@ -3,7 +3,8 @@
 //   lstm(x [B,T,F], kernel [F,4U], recurrent [U,4U], bias [4U], h0 [B,U], c0 [B,U],
 //        mask bool [B,T] if has_mask, recurrent_masks [4,B,U] if has_recurrent_mask,
 //        words [B,T] if has_words: then x is a table [rows,F])
-//     -> y, h, c, then gates [B,T,4,U], cells [B,T,U], inputs [B,T,U] for the backward pass
+//     -> y, h, c, then gates [B,T,4,U], cells [B,T,U], inputs [B,T,U] for the backward pass, which
+//        alone knows in which order their rows lie (kernels/rnn.h)
 //   simple_rnn: the same with kernels of U columns and one recurrent mask [B,U], without c0, c and
 //   cells.
 //
@@ -212,49 +213,38 @@ Bound bind_grad(const BindArgs& a) {
   const RnnOptions options = read_options(a.attrs);
   const Words words(a.in, G::x, at.words);
   const RnnShape shape = gates_shape(a.in[G::gates].shape, a.in[G::kernel].shape[0], words);
-  const bool masked = at.recurrent_masks != G::kNone;
   return with_float(a.in[G::gates].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
-    const std::size_t scratch =  // the steps, then the products
-        std::max(rnn_backward_scratch<T>(shape, kGates),
-                 rnn_gradients_scratch<T>(shape, kGates, kGates, masked));
+    const std::size_t scratch = rnn_backward_scratch<T>(shape, kGates);
     const auto run = [=](const Run& r) {
-      const RnnBackward<T> steps{.shape = shape,
-                                 .options = options,
-                                 .recurrent = r.in<T>(G::recurrent),
-                                 .gates = r.in<T>(G::gates),
-                                 .cells = input_or_null<T>(r, G::cells),
-                                 .c0 = input_or_null<T>(r, G::c0),
-                                 .mask = input_or_null<bool>(r, at.mask),
-                                 .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
-                                 .dy = input_or_null<T>(r, at.dy),
-                                 .dh_last = input_or_null<T>(r, at.dh),
-                                 .dc_last = input_or_null<T>(r, at.dc),
-                                 .dz = r.out<T>(G::dz),
-                                 .dh0 = r.out<T>(G::dh0),
-                                 .dc0 = output_or_null<T>(r, G::dc0)};
-      if constexpr (kLstm) {
-        lstm_backward(steps, r.scratch);
-      } else {
-        simple_rnn_backward(steps, r.scratch);
-      }
       const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
-      const RnnGradients<T> products{.shape = shape,
-                                     .gates = kGates,
-                                     .kept = kGates,
-                                     .dz = r.out<T>(G::dz),
-                                     .x = r.in<T>(G::x),
-                                     .words = distinct ? &*distinct : nullptr,
-                                     .kernel = r.in<T>(G::kernel),
-                                     .before = r.in<T>(G::inputs),
-                                     .let_in = nullptr,
-                                     .recurrent_masks = steps.recurrent_masks,
-                                     .dx = r.out<T>(G::dx),
-                                     .dkernel = r.out<T>(G::dkernel),
-                                     .drecurrent = r.out<T>(G::drecurrent),
-                                     .dbias = r.out<T>(G::dbias),
-                                     .drecurrent_bias = nullptr};
-      rnn_gradients(products, r.scratch);
+      const RnnBackward<T> call{.shape = shape,
+                                .options = options,
+                                .x = r.in<T>(G::x),
+                                .words = distinct ? &*distinct : nullptr,
+                                .kernel = r.in<T>(G::kernel),
+                                .recurrent = r.in<T>(G::recurrent),
+                                .gates = r.in<T>(G::gates),
+                                .cells = input_or_null<T>(r, G::cells),
+                                .inputs = r.in<T>(G::inputs),
+                                .c0 = input_or_null<T>(r, G::c0),
+                                .mask = input_or_null<bool>(r, at.mask),
+                                .recurrent_masks = input_or_null<T>(r, at.recurrent_masks),
+                                .dy = input_or_null<T>(r, at.dy),
+                                .dh_last = input_or_null<T>(r, at.dh),
+                                .dc_last = input_or_null<T>(r, at.dc),
+                                .dz = r.out<T>(G::dz),
+                                .dh0 = r.out<T>(G::dh0),
+                                .dc0 = output_or_null<T>(r, G::dc0),
+                                .dx = r.out<T>(G::dx),
+                                .dkernel = r.out<T>(G::dkernel),
+                                .drecurrent = r.out<T>(G::drecurrent),
+                                .dbias = r.out<T>(G::dbias)};
+      if constexpr (kLstm) {
+        lstm_backward(call, r.scratch);
+      } else {
+        simple_rnn_backward(call, r.scratch);
+      }
       if (distinct && r.outs[G::dwords] != nullptr)
         write_words(*distinct, words.most(), r.out<std::int32_t>(G::dwords));
     };

@@ -3,7 +3,8 @@
 
 #include <optional>
 
-#include "kernels/rnn_gradients.h"
+#include "kernels/rnn.h"
+#include "kernels/rnn_slices.h"
 #include "ops/op.h"
 
 namespace lamina {
@@ -104,21 +105,24 @@ class Words {
   Words(std::span<const Spec> in, std::size_t x, std::size_t at) : at_(at) {
     if (at == kNoOperand) return;
     rows_ = in[x].shape[0];
-    places_ = element_count(in[at].shape);
+    batch_ = in[at].shape[0];
+    steps_ = in[at].shape[1];
     dtype_ = in[at].dtype;
   }
   Dim rows() const { return rows_; }
-  Dim most() const { return at_ == kNoOperand ? 0 : Distinct::most(places_, rows_); }
-  std::size_t bytes() const { return at_ == kNoOperand ? 0 : Distinct::bytes(places_, rows_); }
+  Dim most() const { return at_ == kNoOperand ? 0 : Distinct::most(places(), rows_); }
+  std::size_t bytes() const { return at_ == kNoOperand ? 0 : Distinct::bytes(places(), rows_); }
 
-  // The distinct words of this run, if the node has words. One out of range is noted.
+  // The distinct words of this run, if the node has words, at the places in the order of work. One
+  // out of range is noted.
   std::optional<Distinct> find(const Run& r, std::byte* memory) const {
     if (at_ == kNoOperand) return std::nullopt;
-    Distinct distinct(memory, places_, rows_);
+    Distinct distinct(memory, places(), rows_);
     with_index(dtype_, [&](auto tag) {
       const auto* ids = r.in<decltype(tag)>(at_);
-      distinct.build([&](Dim place) -> Dim {
-        const auto id = static_cast<Dim>(ids[place]);
+      rnn::PlacesInOrder order(batch_, steps_);
+      distinct.build([&](Dim) -> Dim {
+        const auto id = static_cast<Dim>(ids[order.next()]);
         if (id >= 0 && id < rows_) return id;
         r.failure->note("index %lld is out of range", static_cast<long long>(id));
         return 0;
@@ -128,8 +132,10 @@ class Words {
   }
 
  private:
+  Dim places() const { return batch_ * steps_; }
+
   std::size_t at_;
-  Dim rows_ = 0, places_ = 0;
+  Dim rows_ = 0, batch_ = 0, steps_ = 0;
   DType dtype_ = DType::i32;
 };
 

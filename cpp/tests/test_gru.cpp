@@ -193,7 +193,7 @@ std::vector<Tensor> train(const std::vector<Tensor>& in, const Attrs& attrs) {
 
 TEST(Gru, ThreadsDoNotChangeTheBits) {
   const int before = num_threads();
-  const Sizes s{50, 30, 33, 40};
+  const Sizes s{50, 100, 33, 40};  // more slices than groups, several blocks of steps
   for (const bool after : {true, false}) {
     const std::vector<Tensor> in = inputs(after, s);
     const Attrs attrs{{"return_sequences", true}, {"reset_after", after}};

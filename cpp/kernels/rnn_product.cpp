@@ -1,0 +1,99 @@
+#include "kernels/rnn_product.h"
+
+#include <algorithm>
+
+#include "kernels/gemm_tile.h"
+
+namespace lamina::rnn {
+namespace {
+
+using tile::kPanel;
+using tile::kTileRows;
+
+// Runs tiles, each over pieces of k as long as a piece of memory takes to ask for.
+template <class T>
+class Asking {
+ public:
+  // `slots` lines can be asked for in all; twice as slowly if there is time for it.
+  Asking(const Wanted<T>& wanted, Dim slots)
+      : piece_(wanted.begin()),
+        end_(wanted.end()),
+        step_(2 * wanted.lines() <= slots ? Wanted<T>::kLine / 2 : Wanted<T>::kLine) {}
+
+  void run(tile::Multiply<T> multiply, tile::Job<T> job) {
+    const Dim k = job.k;
+    const T* const bias = job.bias;
+    Dim at = 0;
+    do {
+      Dim count = k - at;
+      if (piece_ != end_) {
+        const Dim left = piece_->lines * Wanted<T>::kLine - asked_;
+        count = std::min(count, (left + step_ - 1) / step_);
+        job.ahead = piece_->begin + asked_;
+        job.ahead_step = step_;
+        asked_ += count * step_;
+        if (asked_ >= piece_->lines * Wanted<T>::kLine) {
+          ++piece_;
+          asked_ = 0;
+        }
+      } else {
+        job.ahead = job.a;
+        job.ahead_step = 0;
+      }
+      job.k = count;
+      job.bias = at + count == k ? bias : nullptr;
+      multiply(job);
+      job.from_c = true;
+      job.a += count * job.a_k;
+      job.b += count * job.b_k;
+      at += count;
+    } while (at < k);
+  }
+
+ private:
+  const typename Wanted<T>::Piece *piece_, *const end_;
+  const Dim step_;  // elements
+  Dim asked_ = 0;   // elements of the piece
+};
+
+}  // namespace
+
+template <class T>
+void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packed, T* c, Dim ldc,
+                   const T* bias, bool accumulate, const Wanted<T>& wanted) {
+  if (rows == 0) return;
+  const Dim tiles = (rows + kTileRows - 1) / kTileRows;
+  const Dim most = (rows + tiles - 1) / tiles;
+  const Dim wide = tile::max_vectors(static_cast<int>(most)) * kLanes<T>;
+  tile::Job<T> job{};
+  job.a_row = a_row;
+  job.a_k = 1;
+  job.b_k = kPanel<T>;
+  job.b_panel = kPanel<T> * k;
+  job.ldc = ldc;
+  Asking<T> asking(wanted, (n + wide - 1) / wide * tiles * k);
+  for (Dim j = 0; j < n; j += wide) {
+    const Dim columns = std::min(wide, n - j);
+    const int vectors = static_cast<int>((columns + kLanes<T> - 1) / kLanes<T>);
+    job.tail = static_cast<int>(columns % kLanes<T>);
+    for (Dim i = 0; i < tiles; ++i) {
+      const Dim first = rows * i / tiles, count = rows * (i + 1) / tiles - first;
+      job.k = k;
+      job.a = a + first * a_row;
+      job.b = packed + j / kPanel<T> * job.b_panel;
+      job.c = c + first * ldc + j;
+      job.bias = bias == nullptr ? nullptr : bias + j;
+      job.from_c = accumulate;
+      asking.run(tile::kTable<T>.get(static_cast<int>(count), vectors, job.tail != 0), job);
+    }
+  }
+}
+
+#define LAMINA_INSTANTIATE(T)                                                                     \
+  template void multiply_step<T>(Dim, Dim, Dim, const T*, Dim, const T*, T*, Dim, const T*, bool, \
+                                 const Wanted<T>&);
+LAMINA_INSTANTIATE(float)
+LAMINA_INSTANTIATE(double)
+#undef LAMINA_INSTANTIATE
+
+}  // namespace lamina::rnn

@@ -86,6 +86,30 @@ def test_a_row_alone_equals_the_row_in_any_batch(name: str) -> None:
     np.testing.assert_array_equal(np.asarray(model(x[5:6])), whole[5:6])
 
 
+def test_batch_normalization_is_scaled_into_the_weights_for_any_number_of_rows() -> None:
+    k = lamina.layers
+    model = lamina.Sequential(
+        [
+            lamina.Input((8, 8, 16)),
+            k.Conv2D(48, 3, padding="same", use_bias=False),
+            k.BatchNormalization(),
+            k.ReLU(),
+            k.DepthwiseConv2D(3, use_bias=False),
+            k.BatchNormalization(),
+            k.Flatten(),
+            k.Dense(64),
+            k.BatchNormalization(),
+            k.Dense(3),
+        ]
+    )
+    rng = np.random.RandomState(0)
+    model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    x = rng.normal(size=(70, 8, 8, 16)).astype("float32")
+    whole = model.predict(x, batch_size=70, verbose=0)
+    for batch_size in (1, 3, 16, 64):
+        np.testing.assert_array_equal(model.predict(x, batch_size=batch_size, verbose=0), whole)
+
+
 @pytest.mark.parametrize("name", ["dense", "cnn", "lstm"])
 def test_threads_do_not_change_bits_within_a_process(name: str) -> None:
     results = []

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -86,6 +87,20 @@ void advise_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t
 #endif
 }
 
+// Gives back a tensor's memory, and knows whose it is.
+struct Storage {
+  enum class Kind : std::uint8_t { plain, kept, mapped } kind;
+  std::size_t bytes;
+  bool is_state = false;
+  void operator()(void* p) const {
+    if (kind == Kind::kept) return kept_blocks().keep(p, bytes);
+#if defined(__linux__)
+    if (kind == Kind::mapped) return void(munmap(p, bytes));
+#endif
+    ::operator delete(p, kAlign);
+  }
+};
+
 std::shared_ptr<void> allocate(std::size_t bytes) {
   if (bytes >= KeptBlocks::kLeast) {
     void* p = kept_blocks().take(bytes);
@@ -93,11 +108,11 @@ std::shared_ptr<void> allocate(std::size_t bytes) {
       p = ::operator new(bytes, kAlign);
       advise_huge_pages(p, bytes);
     }
-    return {p, [bytes](void* q) { kept_blocks().keep(q, bytes); }};
+    return {p, Storage{Storage::Kind::kept, bytes}};
   }
   // Never of size zero, so that an empty tensor has an address too.
-  void* p = ::operator new(bytes == 0 ? kAlignBytes : bytes, kAlign);
-  return {p, [](void* q) { ::operator delete(q, kAlign); }};
+  return {::operator new(bytes == 0 ? kAlignBytes : bytes, kAlign),
+          Storage{Storage::Kind::plain, bytes}};
 }
 
 std::shared_ptr<void> allocate_zeros(std::size_t bytes) {
@@ -106,7 +121,7 @@ std::shared_ptr<void> allocate_zeros(std::size_t bytes) {
     void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
     advise_huge_pages(p, bytes);
-    return {p, [bytes](void* q) { munmap(q, bytes); }};
+    return {p, Storage{Storage::Kind::mapped, bytes}};
   }
 #endif
   std::shared_ptr<void> owner = allocate(bytes);
@@ -158,14 +173,52 @@ void Tensor::check(DType wanted) const {
                     dtype_name(wanted));
 }
 
+bool Tensor::is_state() const {
+  const Storage* const storage = std::get_deleter<Storage>(owner_);
+  return storage != nullptr && storage->is_state;
+}
+
+namespace {
+
+std::atomic<std::uint64_t> changes{0};
+
+void mark_as_state(const Tensor& value) {
+  std::get_deleter<Storage>(value.owner())->is_state = true;
+}
+
+// The tensor, or a copy where others than variables have its memory, too.
+Tensor as_state(Tensor value) {
+  const Storage* const storage = std::get_deleter<Storage>(value.owner());
+  if (storage == nullptr || (!storage->is_state && value.owner().use_count() > 1))
+    value = value.clone();
+  mark_as_state(value);
+  return value;
+}
+
+}  // namespace
+
+std::uint64_t state_version() { return changes.load(std::memory_order_acquire); }
+std::uint64_t note_state_change() { return changes.fetch_add(1, std::memory_order_acq_rel) + 1; }
+
 Variable::Variable(std::string name, Tensor value)
-    : name_(std::move(name)), value_(std::move(value)) {}
+    : name_(std::move(name)), value_(as_state(std::move(value))) {}
+
+Tensor& Variable::value() {
+  note_state_change();
+  return value_;
+}
 
 void Variable::assign(const Tensor& value) {
   if (!(value.spec() == spec()))
     throw ShapeError("variable '" + name_ + "' is " + to_string(spec()) +
                      " and cannot take a value of " + to_string(value.spec()));
   std::memmove(value_.raw(), value.raw(), value.bytes());
+  note_state_change();
+}
+
+void Variable::set_to_zero() {
+  std::memset(value_.raw(), 0, value_.bytes());
+  note_state_change();
 }
 
 std::vector<std::size_t> packed_offsets(std::span<const Spec> specs) {
@@ -194,6 +247,7 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
   const bool all_zero = std::all_of(variables.begin(), variables.end(),
                                     [](const VariablePtr& v) { return is_zero(v->value_); });
   Tensor flat = all_zero ? Tensor::zeros(whole) : Tensor(whole);
+  mark_as_state(flat);
   for (std::size_t i = 0; i < variables.size(); ++i) {
     auto* place = static_cast<std::byte*>(flat.raw()) + offsets[i];
     const std::size_t bytes = variables[i]->value_.bytes();
@@ -203,6 +257,7 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
     }
     variables[i]->value_ = Tensor::wrap(specs[i], place, flat.owner());
   }
+  note_state_change();
   return std::make_shared<Variable>(std::move(name), std::move(flat));
 }
 

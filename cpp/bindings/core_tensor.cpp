@@ -5,15 +5,25 @@
 namespace lamina::python {
 namespace {
 
-// Keeps a Python object alive from C++; the last owner may drop it without holding the GIL.
-std::shared_ptr<void> keep_alive(const py::object& object) {
-  PyObject* raw = object.ptr();
+// Keeps an array alive from C++; the last owner may drop it without holding the GIL.
+struct HeldArray {
+  bool is_writeable;
+  void operator()(void* p) const {
+    if (!Py_IsInitialized()) return;
+    const py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(p));
+  }
+};
+std::shared_ptr<void> keep_alive(const py::array& array) {
+  PyObject* raw = array.ptr();
   Py_INCREF(raw);
-  return {raw, [](void* p) {
-            if (!Py_IsInitialized()) return;
-            const py::gil_scoped_acquire gil;
-            Py_DECREF(static_cast<PyObject*>(p));
-          }};
+  return {raw, HeldArray{array.writeable()}};
+}
+
+// May Python write into the tensor's memory? Not into that of variables, whose changes are counted.
+bool is_writeable(const Tensor& tensor) {
+  const HeldArray* const held = std::get_deleter<HeldArray>(tensor.owner());
+  return held == nullptr ? !tensor.is_state() : held->is_writeable;
 }
 
 DType dtype_of(const py::dtype& dtype) {
@@ -84,7 +94,9 @@ py::array array_of(const Tensor& tensor) {
   auto* owner = new Tensor(tensor);
   const py::capsule base(owner, [](void* p) { delete static_cast<Tensor*>(p); });
   const std::vector<py::ssize_t> shape(tensor.shape().begin(), tensor.shape().end());
-  return {numpy_dtype(tensor.dtype()), shape, owner->raw(), base};
+  py::array array(numpy_dtype(tensor.dtype()), shape, owner->raw(), base);
+  if (!is_writeable(tensor)) array.attr("setflags")(py::arg("write") = false);
+  return array;
 }
 
 Shape shape_of(const py::iterable& sizes) {
@@ -134,7 +146,7 @@ void bind_tensor(py::module_& m) {
   m.def(
       "set_to_zero",
       [](const std::vector<VariablePtr>& variables) {
-        for (const VariablePtr& v : variables) std::memset(v->value().raw(), 0, v->value().bytes());
+        for (const VariablePtr& v : variables) v->set_to_zero();
       },
       py::arg("variables"), "Fill variables with zeros.");
 

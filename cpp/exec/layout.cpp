@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace lamina {
 namespace {
@@ -11,8 +12,10 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlign - 1) / kAlign * 
 
 class Planner {
  public:
-  Planner(const Graph& graph, const std::vector<Unit>& units, bool reuse, bool borrow)
+  Planner(const Graph& graph, const std::vector<Unit>& units, std::vector<ValueId> kept, bool reuse,
+          bool borrow)
       : graph_(graph),
+        kept_(std::move(kept)),
         reuse_(reuse),
         borrow_(borrow),
         end_(static_cast<std::int64_t>(units.size())),
@@ -61,7 +64,7 @@ class Planner {
     for (ValueId id = 0; id < graph_.values.size(); ++id) {
       const Value& v = graph_.values[id];
       if (v.kind == Value::Kind::variable) {
-        const void* storage = v.variable->value().owner().get();
+        const void* storage = std::as_const(*v.variable).value().owner().get();
         const auto [it, fresh] = storages.emplace(storage, 0);
         if (fresh) it->second = new_root(Root::Kind::variable, 0, id);
         place(id) = {it->second, 0, id};
@@ -89,6 +92,7 @@ class Planner {
     root_held_.assign(layout_.roots.size(), false);
     for (const ValueId id : graph_.outputs) root_held_[place(id).root] = true;
     for (const Assign& a : graph_.assigns) root_held_[place(a.value).root] = true;
+    for (const ValueId id : kept_) root_held_[place(id).root] = true;
   }
 
   bool owns_arena_root(ValueId id) {
@@ -205,6 +209,7 @@ class Planner {
     }
     for (const ValueId id : graph_.outputs) touch(id, end_);
     for (const Assign& a : graph_.assigns) touch(a.value, end_);
+    for (const ValueId id : kept_) touch(id, end_), root(id).first = -1;
     if (!reuse_)
       for (Root& r : layout_.roots) r.first = -1, r.last = end_;
   }
@@ -272,6 +277,7 @@ class Planner {
   }
 
   const Graph& graph_;
+  const std::vector<ValueId> kept_;
   bool reuse_, borrow_;
   std::int64_t end_;
   std::vector<std::int64_t> time_;               // unit of each node
@@ -286,8 +292,9 @@ class Planner {
 }  // namespace
 
 Layout plan_layout(const Graph& graph, const std::vector<Unit>& units,
-                   const std::vector<std::size_t>& scratch_bytes, bool reuse, bool borrow) {
-  return Planner(graph, units, reuse, borrow).run(scratch_bytes);
+                   const std::vector<std::size_t>& scratch_bytes, std::vector<ValueId> kept,
+                   bool reuse, bool borrow) {
+  return Planner(graph, units, std::move(kept), reuse, borrow).run(scratch_bytes);
 }
 
 }  // namespace lamina

@@ -38,9 +38,10 @@ struct Layout {
   std::size_t arena_bytes = 0;
 };
 
-// `scratch_bytes` by unit. With reuse off every value has a buffer of its own; with borrow on
-// inputs have none.
+// `scratch_bytes` by unit; `kept` are the values that outlive a run. With reuse off every value has
+// a buffer of its own; with borrow on inputs have none.
 Layout plan_layout(const Graph& graph, const std::vector<Unit>& units,
-                   const std::vector<std::size_t>& scratch_bytes, bool reuse, bool borrow);
+                   const std::vector<std::size_t>& scratch_bytes, std::vector<ValueId> kept,
+                   bool reuse, bool borrow);
 
 }  // namespace lamina

@@ -15,14 +15,18 @@ struct Plan::Impl {
     bind();
   }
 
+  // A plan counts its changes itself.
+  static void* memory_of(const Variable& variable) {
+    return const_cast<void*>(variable.value().raw());
+  }
+
   void* address(ValueId id) const { return at(program.layout.places[id]); }
 
   void* at(const Place& place) const {
     const Root& root = program.layout.roots[place.root];
     const Value* owner = root.value == kNoValue ? nullptr : &program.graph.values[root.value];
     if (place.in_variable != kNoValue)
-      return static_cast<std::byte*>(
-                 program.graph.values[place.in_variable].variable->value().raw()) +
+      return static_cast<std::byte*>(memory_of(*program.graph.values[place.in_variable].variable)) +
              place.offset;
     if (root.kind == Root::Kind::borrowed) return nullptr;  // set_input fills it in
     if (root.kind == Root::Kind::constant)
@@ -43,6 +47,7 @@ struct Plan::Impl {
   }
 
   void bind() {
+    steady_at = kNever;
     pointers.clear();
     runs.clear();
     borrowed.clear();
@@ -82,22 +87,34 @@ struct Plan::Impl {
     bound_to.clear();
     for (const Value& value : program.graph.values)
       if (value.kind == Value::Kind::variable)
-        bound_to.emplace_back(value.variable.get(), value.variable->value().raw());
+        bound_to.emplace_back(value.variable.get(), memory_of(*value.variable));
   }
 
   bool moved() const {
     for (const auto& [variable, address] : bound_to)
-      if (variable->value().raw() != address) return true;
+      if (memory_of(*variable) != address) return true;
     return false;
   }
 
-  void run(std::size_t begin, std::size_t end) const {
-    if (recording != nullptr) {
-      for (std::size_t i = begin; i < end; ++i)
-        recording->measure(i, [&] { program.steps[i].run(runs[i]); });
-      return;
+  void run(std::size_t begin, std::size_t end, bool skips_steady) const {
+    for (std::size_t i = begin; i < end; ++i) {
+      const Step& step = program.steps[i];
+      if (skips_steady && step.is_steady) continue;
+      if (recording != nullptr)
+        recording->measure(i, [&] { step.run(runs[i]); });
+      else
+        step.run(runs[i]);
     }
-    for (std::size_t i = begin; i < end; ++i) program.steps[i].run(runs[i]);
+  }
+
+  // Up to the seam. Results of steady steps serve as long as nobody changes a variable; of those
+  // this program assigns itself none was read for them.
+  void run_to_seam() {
+    const std::uint64_t version = program.has_steady ? state_version() : kNever;
+    const bool fresh = program.has_steady && version == steady_at;
+    if (!fresh) steady_at = kNever;
+    run(0, program.seam_step, fresh);
+    if (failure.what.load(std::memory_order_relaxed) == nullptr) steady_at = version;
   }
 
   // Around a run, for the pace. A run that fails leaves the turn open; the next one starts anew.
@@ -129,6 +146,22 @@ struct Plan::Impl {
     const void* from;
     std::size_t bytes;
   };
+  // Counts this run's changes of variables when it goes.
+  class Change {
+   public:
+    explicit Change(Impl& plan) : plan_(plan) {}
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+    ~Change() {
+      if (plan_.program.graph.assigns.empty()) return;
+      const std::uint64_t version = note_state_change();
+      if (version == plan_.steady_at + 1) plan_.steady_at = version;  // nobody else's came between
+    }
+
+   private:
+    Impl& plan_;
+  };
+
   void assign() const {
     for (const Copy& c : saves) std::memcpy(c.to, c.from, c.bytes);
     for (const Copy& c : copies) std::memmove(c.to, c.from, c.bytes);
@@ -142,6 +175,8 @@ struct Plan::Impl {
   std::uint32_t waits_before = 0;
   Tensor arena;
   Failure failure;
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  std::uint64_t steady_at = kNever;  // state_version() that the results of steady steps are of
   std::vector<void*> pointers;
   std::vector<Run> runs;
   std::vector<Copy> saves, copies;
@@ -167,7 +202,7 @@ void Plan::set_input(std::size_t i, const void* data) {
 }
 void Plan::run_to_seam() {
   impl_->begin_turn();
-  impl_->run(0, impl_->program.seam_step);
+  impl_->run_to_seam();
 }
 bool Plan::failed() const { return impl_->failure.what.load(std::memory_order_relaxed) != nullptr; }
 
@@ -184,7 +219,8 @@ void Plan::hand_failure(Failure& to) {
 }
 
 void Plan::finish() {
-  impl_->run(impl_->program.seam_step, impl_->program.steps.size());
+  const Impl::Change change(*impl_);
+  impl_->run(impl_->program.seam_step, impl_->program.steps.size(), false);
   if (Recording* const r = impl_->recording; r != nullptr) {
     r->measure(r->assign_step(), [&] { impl_->assign(); });
     r->finish_run();

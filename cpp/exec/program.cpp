@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/parallel.h"
+#include "graph/steady.h"
 #include "lamina/profile.h"
 
 namespace lamina {
@@ -53,6 +54,52 @@ std::vector<int> count_readers(const Graph& graph) {
   for (const ValueId id : graph.outputs) ++readers[id];
   for (const Assign& a : graph.assigns) ++readers[a.value];
   return readers;
+}
+
+// Marks the steps that compute from variables and constants alone, before the program changes any
+// state. Returns their results that other steps read: these outlive a run.
+std::vector<ValueId> find_steady(const Graph& graph, Program::Impl& impl) {
+  constexpr std::size_t kMostBytes = 64 << 20;  // of what outlives a run
+  if (!impl.options.fuse) return {};
+  const std::vector<bool> steady = steady_values(graph);
+  const auto is_steady = [&](ValueId id) { return steady[id]; };
+  std::vector<bool> kept(graph.values.size(), false), in_steady(graph.nodes.size(), false);
+  for (std::size_t i = 0; i < impl.seam_step && i < impl.steps.size(); ++i) {
+    const Step& step = impl.steps[i];
+    const bool all = std::all_of(step.unit.begin(), step.unit.end(), [&](std::size_t n) {
+      const std::vector<ValueId>& out = graph.nodes[n].out;
+      return !out.empty() && std::all_of(out.begin(), out.end(), is_steady);
+    });
+    for (const std::size_t n : step.unit) in_steady[n] = all;
+  }
+  std::vector<ValueId> made_steadily(graph.values.size(), kNoValue);  // through views: what by
+  std::size_t bytes = 0;
+  std::vector<ValueId> results;
+  const auto read = [&](ValueId id) {
+    const ValueId made = made_steadily[id];
+    if (made == kNoValue || kept[made]) return;
+    kept[made] = true;
+    results.push_back(made);
+    bytes += byte_size(graph.values[made].spec);
+  };
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (node.op->has(kView)) {
+      made_steadily[node.out[0]] = made_steadily[node.in[0]];
+    } else if (in_steady[n]) {
+      for (const ValueId id : node.out) made_steadily[id] = id;
+    } else {
+      for (const ValueId id : node.in) read(id);
+    }
+  }
+  for (const ValueId id : graph.outputs) read(id);
+  for (const Assign& a : graph.assigns) read(a.value);
+  if (bytes > kMostBytes) return {};
+  for (std::size_t i = 0; i < impl.steps.size(); ++i) {
+    impl.steps[i].is_steady = in_steady[impl.steps[i].unit[0]];
+    impl.has_steady = impl.has_steady || impl.steps[i].is_steady;
+  }
+  return results;
 }
 
 }  // namespace
@@ -113,7 +160,8 @@ std::shared_ptr<Program> Program::make(Graph graph, ProgramOptions options) {
     impl.wants_team = impl.wants_team || bound.flops > kMinParallelWork;
     impl.steps.push_back(std::move(step));
   }
-  impl.layout = plan_layout(graph, units, scratch, options.reuse, options.borrow);
+  impl.layout =
+      plan_layout(graph, units, scratch, find_steady(graph, impl), options.reuse, options.borrow);
   for (std::size_t i = 0; i < impl.steps.size(); ++i)
     impl.steps[i].scratch = impl.layout.scratch[i];
   impl.graph = std::move(graph);

@@ -12,6 +12,7 @@ struct Step {
   Unit unit;                     // its nodes, for names
   double flops = 0;
   std::optional<std::size_t> bytes_read;
+  bool is_steady = false;  // runs only when variables have changed since it last did
 };
 
 struct Program::Impl {
@@ -21,6 +22,7 @@ struct Program::Impl {
   std::vector<Step> steps;
   std::size_t seam_step = 0;  // steps from here on may change state
   bool wants_team = false;    // some step is worth more than one thread
+  bool has_steady = false;    // some step is steady
 };
 
 // Elementwise neighbours of one size, joined so that they run tile by tile (exec/group.cpp).

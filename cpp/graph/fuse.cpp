@@ -150,6 +150,7 @@ void fuse(Graph& graph) {
   fuse_pooling(graph);
   fuse_extremes(graph);
   fuse_parts(graph);
+  fuse_weights(graph);
 }
 
 }  // namespace lamina

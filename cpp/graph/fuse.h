@@ -17,6 +17,10 @@ void fuse_pooling(Graph& graph);
 // Convolutions of concatenated images without the whole.
 void fuse_parts(Graph& graph);
 
+// Convolutions whose weights stay the same take them as Winograd's way wants them: what prepares
+// them becomes an op of its own, which a program runs only when variables have changed.
+void fuse_weights(Graph& graph);
+
 // Gradients of maxima and minima over all positions joined with those of what comes before.
 void fuse_extremes(Graph& graph);
 

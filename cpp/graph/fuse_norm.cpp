@@ -3,6 +3,7 @@
 #include "graph/fuse.h"
 
 #include "graph/rewrite.h"
+#include "graph/steady.h"
 
 namespace lamina {
 namespace {
@@ -13,7 +14,8 @@ bool is_linear(const Node& node) {
 
 class NormFuser {
  public:
-  explicit NormFuser(Graph& graph) : graph_(graph), rewrite_(graph) {}
+  explicit NormFuser(Graph& graph)
+      : graph_(graph), rewrite_(graph), steady_(steady_values(graph)) {}
 
   void run() {
     const std::size_t count = graph_.nodes.size();
@@ -97,13 +99,11 @@ class NormFuser {
         attr_bool(product->attrs, "transpose_a", false) ||
         attr_bool(product->attrs, "transpose_b", false) || !rewrite_.same_side(made, index))
       return false;
-    // Scaling the weights must not cost more than scaling the results.
     const ValueId x = product->in[0], w = product->in[1];
     const Shape& weights = graph_.values[w].spec.shape;
     const bool is_matmul = product->op->name == "matmul";
     if (weights.back() != graph_.values[made].spec.shape.back() ||
-        (is_matmul && weights.size() != 2) ||
-        2 * element_count(weights) > element_count(graph_.values[made].spec.shape))
+        (is_matmul && weights.size() != 2) || !may_scale(w, factor, made))
       return false;
     Node joined = *product;
     if (is_matmul) {
@@ -125,8 +125,24 @@ class NormFuser {
     return true;
   }
 
+  // Steady weights are scaled once for many runs: always, up to a sum of their sizes, so that a
+  // row's result does not depend on the number of rows. Others are scaled in every run: that must
+  // not cost more than scaling the results.
+  bool may_scale(ValueId w, ValueId factor, ValueId made) {
+    constexpr Dim kMostKept = 8 << 20;  // elements
+    const Dim size = element_count(graph_.values[w].spec.shape);
+    if (!is_steady(w) || !is_steady(factor))
+      return 2 * size <= element_count(graph_.values[made].spec.shape);
+    if (kept_ + size > kMostKept) return false;
+    kept_ += size;
+    return true;
+  }
+  bool is_steady(ValueId id) const { return id < steady_.size() && steady_[id]; }
+
   Graph& graph_;
   Rewrite rewrite_;
+  const std::vector<bool> steady_;
+  Dim kept_ = 0;  // elements of scaled weights
 };
 
 }  // namespace

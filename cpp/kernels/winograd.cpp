@@ -18,7 +18,8 @@ constexpr int kPanelSlot = 3;            // and of a panel's weights when it is 
 constexpr Dim kMostTiles = 6 * kTileRows;
 constexpr Dim kLeastTiles = std::min(kTileRows, 7);  // of a block; enough rows for the product
 constexpr Dim kFewTiles = 2 * kTileRows;
-constexpr Dim kDepth = 16;  // inputs whose weights are transformed at a time
+constexpr Dim kManyTiles = 512;  // beside whose products the transform of the weights is nothing
+constexpr Dim kDepth = 16;       // inputs whose weights are transformed at a time
 
 // Outputs go by panels of the product. All blocks of tiles pass over a group of panels before the
 // next: so many that their transformed weights stay in the outer caches.
@@ -39,13 +40,18 @@ bool has_few_tiles(const ConvShape& s) {
   return Scheme::grid(s).tiles() <= kFewTiles;
 }
 
-// Tiles of a block: whole tiles of the product, and at least a few blocks for several threads.
+// Blocks of equal sizes that the tiles are cut into: small enough for L2, and where there are few,
+// as many as the threads can share evenly.
 template <class Scheme>
-Dim block_tiles(const ConvShape& s, Dim tiles) {
+Dim block_count(const ConvShape& s, Dim tiles) {
   const Dim bytes = Scheme::kProducts * Dim{sizeof(float)} * (round_up(s.in_c, kLane) + kPanel);
-  const Dim most = std::min<Dim>(kBlockBytes / bytes / kTileRows * kTileRows, kMostTiles);
-  return std::clamp<Dim>(round_up((tiles + 15) / 16, kLeastTiles), kLeastTiles,
-                         std::max<Dim>(kTileRows, most));
+  const Dim most = std::clamp<Dim>(kBlockBytes / bytes, kTileRows, kMostTiles);
+  const Dim threads = threads_at_hand();
+  const Dim for_cache = (tiles + most - 1) / most;
+  const Dim for_threads =
+      std::max(std::min(2 * threads, tiles / kTileRows), std::min(threads, tiles / kLeastTiles));
+  const Dim count = std::max({Dim{1}, for_cache, for_threads});
+  return count > threads ? std::min(tiles, round_up(count, threads)) : count;
 }
 
 // ---- Weights: for every panel of outputs the matrices (input, output), as the product reads them.
@@ -79,11 +85,40 @@ void transform_weights(const ConvShape& s, const float* w, Weights kind, Panels 
 
 // ---- One block of tiles
 
+// products = inputs weights, rows of tiles by a few columns: in_c products for each element, in
+// order. The register tiles are called directly: these products are so small that arithmetic about
+// blocks would show.
+void multiply(const ConvShape& s, Dim tiles, Dim columns, const float* inputs, Dim inputs_row,
+              const float* weights, float* products, Dim products_row) {
+  constexpr Dim kMostDepth = 512;  // a panel of the weights stays in the first-level cache
+  if (s.in_c > kMostDepth)
+    return gemm_packed_serial<float>(tiles, columns, s.in_c, inputs, inputs_row, weights, products,
+                                     products_row, {});
+  tile::Job<float> job{};
+  job.k = s.in_c;
+  job.a_row = inputs_row;
+  job.a_k = 1;
+  job.b = weights;
+  job.b_k = kPanel;
+  job.ldc = products_row;
+  const int vectors = static_cast<int>(columns / kLane);
+  const Dim count = (tiles + kTileRows - 1) / kTileRows;
+  const Dim rows = tiles / count, longer = tiles % count;
+  for (Dim i = 0, row = 0; i < count; ++i) {
+    const Dim size = rows + (i < longer);
+    job.a = job.ahead = inputs + row * inputs_row;
+    job.c = products + row * products_row;
+    row += size;
+    tile::kTable<float>.get(static_cast<int>(size), vectors, false)(job);
+  }
+}
+
 template <class Scheme>
 void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels group, const Parts& x,
-           float* weights, const Epilogue<float>& e, const Parts& y) {
+           const float* weights, const Epilogue<float>& e, const Parts& y) {
   using Products = typename Scheme::Products;
   const Dim tiles = end - begin;
+  if (tiles == 0) return;
   const Dim inputs_size = Products::size(tiles, s.in_c);
   float* const memory =
       workspace<float>(kSlot, inputs_size + Products::size(tiles, kPanel) + Scheme::kRunScratch);
@@ -92,11 +127,11 @@ void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels grou
   transform_inputs<Scheme>(s, grid, x, begin, end, 0, s.in_c, inputs, line);
   for (Dim panel = group.begin; panel < group.end; ++panel) {
     const Dim out = panel * kPanel, last = std::min(out + kPanel, s.out_c);
-    const Dim skipped = (panel - group.begin) * Products::size(s.in_c, kPanel);
-    const Products w(weights + skipped, s.in_c, kPanel);
+    const Dim step = Products::size(s.in_c, kPanel);
+    const float* const w = weights + (panel - group.begin) * step;
     for (int p = 0; p < Scheme::kProducts; ++p)
-      gemm_packed_serial<float>(tiles, round_up(last - out, kLane), s.in_c, inputs.at(p, 0),
-                                inputs.row, w.at(p, 0), products.at(p, 0), products.row, {});
+      multiply(s, tiles, round_up(last - out, kLane), inputs.at(p, 0), inputs.row,
+               w + p * (step / Scheme::kProducts), products.at(p, 0), products.row);
     over_parts(y, out, last, [&](std::size_t i, Dim first_channel, Dim last_channel, Dim at) {
       if (y.at(i) == nullptr) return;
       ConvShape part = s;
@@ -131,10 +166,27 @@ void conv_by_blocks(const ConvShape& s, const Parts& x, const float* w, Weights 
   for (Dim begin = 0; begin < panels(s); begin += step) {
     const Panels group{begin, std::min(begin + step, panels(s))};
     transform_weights<Scheme>(s, w, kind, group, scratch);
-    parallel_for(tiles, block_tiles<Scheme>(s, tiles), [&](Dim first, Dim last) {
-      block<Scheme>(s, grid, first, last, group, x, scratch, e, y);
+    const Dim blocks = block_count<Scheme>(s, tiles);
+    parallel_chunks(blocks, [&](std::int64_t i) {
+      block<Scheme>(s, grid, tiles * i / blocks, tiles * (i + 1) / blocks, group, x, scratch, e, y);
     });
   }
+}
+
+// Blocks of tiles, or, where that makes too few, of tiles and panels: then several threads
+// transform the same inputs.
+template <class Scheme>
+void conv_by_shares(const ConvShape& s, const Parts& x, const float* weights, const Parts& y,
+                    const Epilogue<float>& e) {
+  const Grid grid = Scheme::grid(s);
+  const Dim tiles = grid.tiles(), down = block_count<Scheme>(s, tiles);
+  const Dim across = std::clamp<Dim>(threads_at_hand() / down, 1, panels(s));
+  parallel_chunks(down * across, [&](std::int64_t chunk) {
+    const Dim i = chunk / across, j = chunk % across;
+    const Panels group{panels(s) * j / across, panels(s) * (j + 1) / across};
+    block<Scheme>(s, grid, tiles * i / down, tiles * (i + 1) / down, group, x,
+                  weights + group.begin * Scheme::Products::size(s.in_c, kPanel), e, y);
+  });
 }
 
 // The activations that transform_outputs leaves out: they would be sixteen copies of long code.
@@ -145,6 +197,10 @@ void activate(Dim n, Activation activation, float* y) {
   };
   if (activation == Activation::sigmoid) over_pixels([](V v) { return sigmoid(v); });
   if (activation == Activation::tanh) over_pixels([](V v) { return tanh(v); });
+}
+void finish(const ConvShape& s, const Epilogue<float>& e, const Parts& y) {
+  for (std::size_t i = 0; i < y.channels.size(); ++i)
+    if (y.at(i) != nullptr) activate(s.pixels() * y.channels[i], e.activation, y.at(i));
 }
 
 }  // namespace
@@ -182,6 +238,32 @@ Dim conv_scratch(const ConvShape& s) {
   return scratch;
 }
 
+Dim weights_size(const ConvShape& s) {
+  Dim size = 0;
+  with_scheme(
+      s, [&]<class Scheme>(Scheme) { size = panels(s) * Scheme::Products::size(s.in_c, kPanel); });
+  return size;
+}
+
+void transform_weights(const ConvShape& s, const float* w, float* transformed) {
+  std::fill(transformed, transformed + weights_size(s), 0.f);  // the gaps between the matrices
+  with_scheme(s, [&]<class Scheme>(Scheme) {
+    transform_weights<Scheme>(s, w, Weights::forward, {0, panels(s)}, transformed);
+  });
+}
+
+bool transform_counts(const ConvShape& s) {
+  bool counts = false;
+  with_scheme(s, [&]<class Scheme>(Scheme) { counts = Scheme::grid(s).tiles() <= kManyTiles; });
+  return counts;
+}
+
+void conv_transformed(const ConvShape& s, const Parts& x, const float* transformed, const Parts& y,
+                      const Epilogue<float>& e) {
+  with_scheme(s, [&]<class Scheme>(Scheme) { conv_by_shares<Scheme>(s, x, transformed, y, e); });
+  finish(s, e, y);
+}
+
 void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, const Parts& y,
           const Epilogue<float>& e, float* scratch) {
   with_scheme(s, [&]<class Scheme>(Scheme) {
@@ -190,8 +272,7 @@ void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, cons
     else
       conv_by_blocks<Scheme>(s, x, w, kind, y, e, scratch);
   });
-  for (std::size_t i = 0; i < y.channels.size(); ++i)
-    if (y.at(i) != nullptr) activate(s.pixels() * y.channels[i], e.activation, y.at(i));
+  finish(s, e, y);
 }
 
 }  // namespace lamina::winograd

@@ -36,6 +36,16 @@ bool can_be_parts(std::span<const Dim> channels);
 Dim conv_scratch(const ConvShape& s);
 Dim weight_grad_scratch(const ConvShape& s);
 
+// The weights transformed apart, once for many convolutions: elements, the transform, and the
+// convolution. Elements and transform depend on the kernel and the channels alone; 0: no scheme
+// suits the kernel.
+Dim weights_size(const ConvShape& s);
+void transform_weights(const ConvShape& s, const float* w, float* transformed);
+void conv_transformed(const ConvShape& s, const Parts& x, const float* transformed, const Parts& y,
+                      const Epilogue<float>& e);
+// Is the transform of the weights a noticeable part of the convolution?
+bool transform_counts(const ConvShape& s);
+
 // A part of y that nobody wants may be null.
 void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, const Parts& y,
           const Epilogue<float>& e, float* scratch);

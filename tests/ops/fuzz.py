@@ -29,6 +29,9 @@ SLICE = {"begin": [1, 0], "end": [5, 7], "strides": [2, 3]}
 SEQUENCE = {"return_sequences": True, "has_mask": True}
 ADAM = {"beta_1": 0.9, "beta_2": 0.99}
 TABLES = {"sparse": [0, 5, 2]}
+KERNEL = (3, 3, 16, 8)
+# Their size depends on the processor.
+KERNEL_WEIGHTS = _core.eager("winograd_weights", [_core.Tensor(np.zeros(KERNEL, F))], {})[0].shape
 
 
 def floats(*shapes: tuple[int, ...]) -> list[Operand]:
@@ -108,6 +111,11 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((2, 6, 7, 3), (2, 3, 3, 4), (4,)), {**WINDOW, "activation": "relu"}),
         (floats((2, 6, 7, 4), (2, 3, 1, 8)), {"groups": 4, "dilations": [2, 1]}),
         (floats((2, 6, 7, 4), (1, 1, 4, 5)), {}),
+    ],
+    "winograd_weights": [(floats(KERNEL), {})],
+    "winograd_conv": [
+        (floats((1, 12, 12, 16), KERNEL_WEIGHTS, (8,)), {"kernel_shape": [*KERNEL]}),
+        (floats((2, 9, 9, 16), KERNEL_WEIGHTS), {"kernel_shape": [*KERNEL], "padding": "same"}),
     ],
     "conv_extreme_input_grad": [
         (

@@ -81,6 +81,8 @@ class LAMINA_API Tensor {
   }
   const std::shared_ptr<void>& owner() const { return owner_; }
   Tensor clone() const;
+  // Does the memory belong to a Variable? Only those who say so may write into it.
+  bool is_state() const;
 
  private:
   void check(DType wanted) const;  // throws TypeError when the tensor holds another dtype
@@ -91,15 +93,18 @@ class LAMINA_API Tensor {
 };
 
 // A named piece of state with a fixed spec: a weight, a moving statistic, an optimizer slot, a
-// metric's sum, a random counter, the learning rate, the step number.
+// metric's sum, a random counter, the learning rate, the step number. Programs keep what they
+// compute from variables alone, so every change is counted.
 class LAMINA_API Variable {
  public:
   Variable(std::string name, Tensor value);
   const std::string& name() const { return name_; }
   const Spec& spec() const { return value_.spec(); }
-  Tensor& value() { return value_; }
+  // To write into: counts as a change that follows at once. Who writes again asks again.
+  Tensor& value();
   const Tensor& value() const { return value_; }
   void assign(const Tensor& value);  // copies; throws unless the spec is the same
+  void set_to_zero();
 
  private:
   friend LAMINA_API std::shared_ptr<Variable> pack(std::span<const std::shared_ptr<Variable>>,
@@ -108,6 +113,11 @@ class LAMINA_API Variable {
   Tensor value_;
 };
 using VariablePtr = std::shared_ptr<Variable>;
+
+// How often the numbers of variables, of any of them, have been changed: a change is counted when
+// it is complete. What was computed after the count was read is up to date while the count stays.
+LAMINA_API std::uint64_t state_version();
+LAMINA_API std::uint64_t note_state_change();  // the new count
 
 // Byte offset of each variable in the buffer that pack() makes, each 64-byte aligned; last: the
 // total.

@@ -275,9 +275,12 @@ class Trainer(CompiledModel):
         def run(x: np.ndarray) -> np.ndarray:
             if x.dtype is not dtype or not (x.flags.c_contiguous and x.flags.aligned):
                 x = plain(x, dtype)
-            if bounded:
-                step.check_ids([x], "predict()")
-            return program([x])[0]
+            try:
+                return program([x])[0]
+            except ValueError:
+                if bounded:  # the program saw an id out of range: say where
+                    step.check_ids([x], "predict()")
+                raise
 
         if dtype == x.dtype or (x.dtype.kind == "f" and dtype.kind == "f"):
             self._trainer_predict[(x.shape, x.dtype.char)] = run

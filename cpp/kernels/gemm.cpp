@@ -178,8 +178,8 @@ void pack_panel(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* panel) {
 // Panels b_panel apart. Rows of B that lie one after the other are read so.
 template <class T>
 void pack_block(Dim n, Dim k, const T* b, Dim b_k, Dim b_col, T* packed, Dim b_panel) {
-  constexpr Dim kRows = 8;
-  const Dim step = b_col == 1 ? kRows : k;
+  constexpr Dim kFew = 64;  // rows, of which whole ones are read (gemm_slices.cpp)
+  const Dim step = b_col != 1 ? k : k <= kFew ? 1 : 8;
   for (Dim p = 0; p < k; p += step)
     for (Dim j = 0; j < n; j += kPanel<T>)
       pack_panel(std::min(kPanel<T>, n - j), std::min(step, k - p), b + p * b_k + j * b_col, b_k,

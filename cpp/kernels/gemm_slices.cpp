@@ -10,8 +10,11 @@
 namespace lamina {
 namespace {
 
-constexpr int kSlot = 3;             // of the caller's workspace
-constexpr int kSpareSlot = 2;        // of the thread that runs a chunk
+constexpr int kSlot = 3;       // of the caller's workspace
+constexpr int kSpareSlot = 2;  // of the thread that runs a chunk
+// Of rows read in pieces the processor asks for the next ones, too, 16 or so, which are another
+// thread's. Where that is much of a slice, it is packed, which reads whole rows.
+constexpr Dim kShort = 64;
 constexpr Dim kMostParts = 4;        // of gemm_in_slices
 constexpr Dim kMostSlices = 8;       // costs of the sums grow with them
 constexpr Dim kLeastRows = 1024;     // of a slice
@@ -57,8 +60,13 @@ struct SlicedProduct {
  private:
   void multiply(Dim slice, T* c, Dim ldc) const {
     const Dim begin = share_begin(k, slice, slices), end = share_begin(k, slice + 1, slices);
-    gemm_serial<T>(m, n, end - begin, a + begin * a_k, a_row, a_k, b + begin * b_k, b_k, b_col, c,
-                   ldc, {});
+    const Dim rows = end - begin;
+    if (rows > kShort || b_col != 1 || a_k != 1)
+      return gemm_serial<T>(m, n, rows, a + begin * a_k, a_row, a_k, b + begin * b_k, b_k, b_col, c,
+                            ldc, {});
+    T* const packed = workspace<T>(0, static_cast<std::size_t>(packed_b_size<T>(n, rows)));
+    pack_b(n, rows, b + begin * b_k, b_k, b_col, packed);
+    gemm_packed_serial<T>(m, n, rows, a + begin, a_row, packed, c, ldc, {});
   }
 };
 

@@ -156,7 +156,10 @@ TEMPLATES: dict[str, list[Call]] = {
     ],
     "cumprod": [(floats((3, 4, 5)), {"axis": 1})],
     "cumsum": [([(d, (3, 4, 5))], {"axis": 1, "reverse": True}) for d in (F, N, U)],
-    "dense": [(floats((2, 3, 4), (4, 5), (5,)), {"activation": "tanh"})],
+    "dense": [
+        (floats((2, 3, 4), (4, 5), (5,)), {"activation": "tanh"}),
+        (floats((3, 70), (70, 5)), {"slices": 2}),
+    ],
     "diag": [(floats((4,)), {"k": 1}), (floats((3, 4)), {"k": -1})],
     "diag_scatter": [(floats((3,)), {"shape": [3, 4], "k": 1})],
     "dropout": [(floats((3, 70)) + [STATE], {"rate": 0.5, "noise_shape": [3, 1]})],
@@ -206,6 +209,9 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((3, 4), (4, 5)), {}),
         (floats((2, 1, 3, 4), (7, 5, 4)), {"transpose_b": True}),
         (floats((2, 4, 3), (4, 5)), {"transpose_a": True}),
+    ],
+    "matmul_relu_grad": [
+        (floats((3, 4), (5, 4), (3, 5, 1)), {"transpose_b": True, "scale": 1.25}),
     ],
     "max_pool": [
         (floats((2, 5, 7, 3)), POOL),

@@ -2,8 +2,15 @@
 // to the recurrent kernels.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+
 #include "kernels/rnn.h"
 #include "kernels/vec.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define LAMINA_INLINE_LAMBDA __attribute__((always_inline))
 
@@ -61,23 +68,47 @@ template <class T>
   return one;
 }
 
-// sigmoid and tanh by one short exponential each, at most 2.4 ulp off: a step is as much these as
+// sigmoid and tanh by one short exponential each, at most 2.5 ulp off: a step is as much these as
 // products. Where e^x leaves the range the quotients have long reached their limits.
 namespace cell_detail {
-using F = Vec<float>;
+using namespace vec_detail;
+// max(x, lo) and min(x, hi), keeping the NaN of x. The compiler makes a comparison and a choice of
+// what is one instruction.
+#if defined(__AVX512F__)
+LAMINA_INLINE F above(F x, float lo) { return (F)_mm512_max_ps((__m512)constant(lo), (__m512)x); }
+LAMINA_INLINE F below(F x, float hi) { return (F)_mm512_min_ps((__m512)constant(hi), (__m512)x); }
+#else
+LAMINA_INLINE F above(F x, float lo) { return at_least(x, constant(lo)); }
+LAMINA_INLINE F below(F x, float hi) { return at_most(x, constant(hi)); }
+#endif
+
+// x = n ln 2 + r with |r| <= ln(2) / 2 for x = kTimes * a, and 2^n as t gives it.
+constexpr float kMagic =
+    12582912.f;  // 1.5 * 2^23: adding it rounds, and its lowest bits then are n
+constexpr float kHigh = 0.693145751953125f, kLow = 1.42860682030941723e-6f;  // of ln 2
+LAMINA_INLINE F power(F t) { return (F)(((I)t << 23) + 0x3f800000); }
+
 LAMINA_INLINE F sigmoid(F x) {
-  using namespace vec_detail;
-  const Reduced a = reduce_exp(at_most(at_least(-x, constant(-88.f)), constant(89.f)));
-  const F e = exp_tail(a.r) * (a.r * a.r) + a.r + 1.f;
-  return 1.f / (1.f + e * pow2(a.n));
+  x = above(below(x, 88.f), -89.f);
+  const F t = x * -1.44269504088896341f + kMagic, k = t - kMagic;
+  const F r = -x - k * kHigh - k * kLow;
+  const F e =
+      polynomial(r, 0.00139505276f, 0.008368912f, 0.0416662060f, 0.166665182f, 0.5f, 1.f, 1.f);
+  return 1.f / (1.f + e * power(t));
 }
+// The remainder is that of |x|, half of what the exponential takes: so the doubling is free.
 LAMINA_INLINE F tanh(F x) {
-  using namespace vec_detail;
-  const Reduced a = reduce_exp(at_most(abs(x), constant(12.f)) * 2.f);
-  const F e = exp_tail(a.r) * (a.r * a.r) + a.r;
-  const F scale = pow2(a.n);
-  const F grown = scale * e + (scale - 1.f);  // e^2|x| - 1, exact enough near 0
-  return copysign(grown / (grown + 2.f), x);
+  const F size = below(abs(x), 12.f);
+  const F t = size * 2.88539008177792681f + kMagic, k = t - kMagic;
+  const F r = size - k * (kHigh / 2) - k * (kLow / 2);
+  const F half = polynomial(r, 32 * 0.00139464752f, 16 * 0.0083665997f, 8 * 0.0416662805f,
+                            4 * 0.166665435f, 1.f) *
+                     (r * r) +
+                 r;  // (e^2r - 1) / 2
+  const F scale = power(t);
+  const F grown = (scale + scale) * half + (scale - 1.f);  // e^2|x| - 1, exact enough near 0
+  const F y = grown / (grown + 2.f);
+  return (F)((I)y | ((I)x & std::numeric_limits<std::int32_t>::min()));
 }
 LAMINA_INLINE Vec<double> sigmoid(Vec<double> x) { return lamina::sigmoid(x); }
 LAMINA_INLINE Vec<double> tanh(Vec<double> x) { return lamina::tanh(x); }
@@ -125,7 +156,8 @@ struct Kept {
 };
 
 // ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
-// product; `h` and `c` are the state.
+// product, which is used up; `h` and `c` are the state. Chains of activations are cut into passes
+// over the row, because the processor does not look far enough ahead to work on several at once.
 template <class T, class Activations>
 struct Lstm {
   static constexpr Dim kGates = 4;
@@ -133,7 +165,8 @@ struct Lstm {
   Activations a;
 
   // The gates lie in the order i, f, c, o.
-  void forward(Dim n, const T* z, const T* r, T* h, T* c, const Kept<T>& kept) const {
+  void forward(Dim n, const T* z, T* r, T* h, T* c, const Kept<T>& kept) const {
+    T* const open = r + 3 * n;
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const auto pre = [&](int gate) LAMINA_INLINE_LAMBDA {
         return get(z + gate * n + j) + get(r + gate * n + j);
@@ -143,17 +176,20 @@ struct Lstm {
       const Vec<T> g = a.activate(pre(2));
       const Vec<T> o = a.gate(pre(3));
       const Vec<T> cell = f * get(c + j) + i * g;
-      const Vec<T> out = o * a.activate(cell);
+      put(open + j, o);
+      put(c + j, cell);
       if (kept.before != nullptr) put(kept.before + j, get(h + j));
       if (kept.cell != nullptr) put(kept.cell + j, cell);
-      if (kept.output != nullptr) put(kept.output + j, out);
-      put(c + j, cell);
-      put(h + j, out);
       if (kept.gates == nullptr) return;
       put(kept.gates + j, i);
       put(kept.gates + n + j, f);
       put(kept.gates + 2 * n + j, g);
       put(kept.gates + 3 * n + j, o);
+    });
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> out = get(open + j) * a.activate(get(c + j));
+      if (kept.output != nullptr) put(kept.output + j, out);
+      put(h + j, out);
     });
   }
 
@@ -181,7 +217,7 @@ struct Simple {
   static constexpr bool kHasCell = false;
   Activations a;
 
-  void forward(Dim n, const T* z, const T* r, T* h, T*, const Kept<T>& kept) const {
+  void forward(Dim n, const T* z, T* r, T* h, T*, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> out = a.activate(get(z + j) + get(r + j));
       if (kept.before != nullptr) put(kept.before + j, get(h + j));
@@ -204,16 +240,21 @@ template <class T, class Activations>
 struct Gru {
   Activations a;
 
-  void forward_after(Dim n, const T* z, const T* r, T* h, const Kept<T>& kept) const {
+  void forward_after(Dim n, const T* z, T* r, T* h, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> update = a.gate(get(z + j) + get(r + j));
       const Vec<T> reset = a.gate(get(z + n + j) + get(r + n + j));
-      const Vec<T> product = get(r + 2 * n + j);
-      const Vec<T> candidate = a.activate(get(z + 2 * n + j) + reset * product);
-      turn(kept, j, update, candidate, h + j, get, put);
+      put(r + j, update);
+      put(r + n + j, reset);
       if (kept.gates == nullptr) return;
       put(kept.gates + j, update);
       put(kept.gates + n + j, reset);
+    });
+    each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
+      const Vec<T> product = get(r + 2 * n + j);
+      const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + n + j) * product);
+      turn(kept, j, get(r + j), candidate, h + j, get, put);
+      if (kept.gates == nullptr) return;
       put(kept.gates + 2 * n + j, candidate);
       put(kept.gates + 3 * n + j, product);
     });

@@ -83,13 +83,14 @@ class ForwardPass {
     if (call_.words != nullptr)
       project_words(*call_.words, s_.features, wide(), call_.x, call_.kernel, scratch_.packed,
                     call_.bias, scratch_.projected);
-    const Dim kernel = call_.words != nullptr ? 0 : packed_b_size<T>(wide(), s_.features);
+    const bool packs = call_.words == nullptr && !projects_unpacked(s_);
+    const Dim kernel = packs ? packed_b_size<T>(wide(), s_.features) : 0;
+    const Dim recurrent = PackedGates<T>::size(s_.units, kGruGates);
     const auto pack = [&](T* to) {
       if (kernel > 0) pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, to);
       each_group([&](Group g) { packed_.pack(g.first, g.count, to + kernel); });
     };
-    const PackedWeights packed(kernel + PackedGates<T>::size(s_.units, kGruGates), scratch_.packed,
-                               pack);
+    const PackedWeights packed(kernel + recurrent, scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       ForwardSlice<T> slice = scratch_.slice(slices[i], s_);
@@ -132,13 +133,23 @@ class ForwardPass {
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      for (Dim i = 0; i < rows; ++i)
-        gemm_packed_serial<T>(
-            count, wide(), s_.features, call_.x + slice.place(i, from, s_.steps) * s_.features,
-            s_.features, slice.packed_kernel, z + i * wide(), rows * wide(), {.bias = call_.bias});
+      for (Dim i = 0; i < rows; ++i) project(slice, i, from, count, z + i * wide());
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
                  [&](Dim i, Dim t) { return z + ((t - from) * rows + i) * wide(); });
+    }
+  }
+
+  // The inputs of `count` steps of a row, from time t on.
+  void project(const Work& slice, Dim i, Dim t, Dim count, T* z) const {
+    const Dim n = s_.features, ldz = slice.rows * wide();
+    const T* const x = call_.x + slice.place(i, t, s_.steps) * n;
+    if (projects_unpacked(s_)) {
+      gemm_serial<T>(count, wide(), n, x, n, 1, call_.kernel, wide(), 1, z, ldz,
+                     {.bias = call_.bias});
+    } else {
+      gemm_packed_serial<T>(count, wide(), n, x, n, slice.packed_kernel, z, ldz,
+                            {.bias = call_.bias});
     }
   }
 
@@ -146,19 +157,24 @@ class ForwardPass {
   template <class Projected>
   void run_step(const Work& slice, Dim step, const Projected& z_at) const {
     const Dim n = s_.units, t = time(step);
+    Wanted<T> wanted;
+    if (call_.words != nullptr)  // their projections lie scattered, where any thread wrote them
+      for (Dim i = 0; i < slice.rows; ++i) wanted.add(z_at(i, t), wide());
     each_group([&](Group g) {
       const bool behind_reset = g.first == 2 && !call_.reset_after;
       if (behind_reset)
         for (Dim i = 0; i < slice.rows; ++i)
           cell_.open_reset(n, z_at(i, t), slice.product + i * wide(), slice.h + i * n,
                            slice.let_in + i * n);
-      multiply(slice, g, behind_reset ? slice.let_in : slice.h);
+      multiply(slice, g, behind_reset ? slice.let_in : slice.h, step, wanted);
+      wanted = {};
     });
     for (Dim i = 0; i < slice.rows; ++i) run_row(slice, i, step, z_at(i, t));
   }
 
   // One group's part of the recurrent product.
-  void multiply(const Work& slice, Group g, const T* state) const {
+  void multiply(const Work& slice, Group g, const T* state, Dim step,
+                const Wanted<T>& wanted) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks != nullptr) {
       const T* mask = call_.recurrent_masks + (g.first * s_.batch + slice.first) * n;
@@ -166,9 +182,9 @@ class ForwardPass {
       state = slice.entering;
     }
     const T* bias = call_.recurrent_bias == nullptr ? nullptr : call_.recurrent_bias + g.first * n;
-    gemm_packed_serial<T>(slice.rows, g.count * n, n, state, n,
-                          slice.packed_recurrent + packed_.at(g.first), slice.product + g.first * n,
-                          wide(), {.bias = bias});
+    multiply_step<T>(slice.rows, g.count * n, n, state, n,
+                     slice.packed_recurrent + packed_.at(g.first), slice.product + g.first * n,
+                     wide(), bias, false, step % 2 == 0, wanted);
   }
 
   void run_row(const Work& slice, Dim i, Dim step, const T* z) const {
@@ -371,8 +387,8 @@ class BackwardPass {
                   const Wanted<T>& wanted) const {
     const Dim n = s_.units;
     const T* dz = call_.dz + slice.kept(0, t, s_.steps) * kept() + g.first * n;
-    multiply_step<T>(slice.rows, n, g.count * n, dz, kept(), slice.packed + packed_.at(g.first),
-                     target, n, nullptr, accumulate, wanted);
+    multiply_step<T>(slice.rows, n, g.count * n, dz, kept(), {slice.packed + packed_.at(g.first)},
+                     target, n, nullptr, accumulate, t % 2 == 0, wanted);
     if (call_.recurrent_masks != nullptr)
       multiply_row(target, target, call_.recurrent_masks + (g.first * s_.batch + slice.first) * n,
                    slice.rows * n);

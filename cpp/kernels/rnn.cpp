@@ -91,14 +91,14 @@ class ForwardPass {
     if (call_.words != nullptr)
       project_words(*call_.words, s_.features, wide(), call_.x, call_.kernel, scratch_.packed,
                     call_.bias, scratch_.projected);
-    const Dim kernel = call_.words != nullptr ? 0 : packed_b_size<T>(wide(), s_.features);
+    const bool packs = call_.words == nullptr && !projects_unpacked(s_);
+    const Dim kernel = packs ? packed_b_size<T>(wide(), s_.features) : 0;
+    const Dim recurrent = packed_recurrent_size<T>(s_.units, Cell::kGates, wide(), s_.units);
     const auto pack = [&](T* to) {
       if (kernel > 0) pack_b<T>(wide(), s_.features, call_.kernel, wide(), 1, to);
       pack_recurrent(to + kernel);
     };
-    const PackedWeights packed(
-        kernel + packed_recurrent_size<T>(s_.units, Cell::kGates, wide(), s_.units),
-        scratch_.packed, pack);
+    const PackedWeights packed(kernel + recurrent, scratch_.packed, pack);
     const Slices slices(s_.batch);
     parallel_chunks(slices.count, [&](std::int64_t i) {
       ForwardSlice<T> slice = scratch_.slice(slices[i], s_, Cell::kGates);
@@ -143,13 +143,23 @@ class ForwardPass {
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      for (Dim i = 0; i < rows; ++i)
-        gemm_packed_serial<T>(
-            count, wide(), s_.features, call_.x + slice.place(i, from, s_.steps) * s_.features,
-            s_.features, slice.packed_kernel, z + i * wide(), rows * wide(), {.bias = call_.bias});
+      for (Dim i = 0; i < rows; ++i) project(slice, i, from, count, z + i * wide());
       for (Dim k = 0; k < count; ++k)
         run_step(slice, step + k,
                  [&](Dim i, Dim t) { return z + ((t - from) * rows + i) * wide(); });
+    }
+  }
+
+  // The inputs of `count` steps of a row, from time t on.
+  void project(const Work& slice, Dim i, Dim t, Dim count, T* z) const {
+    const Dim n = s_.features, ldz = slice.rows * wide();
+    const T* const x = call_.x + slice.place(i, t, s_.steps) * n;
+    if (projects_unpacked(s_)) {
+      gemm_serial<T>(count, wide(), n, x, n, 1, call_.kernel, wide(), 1, z, ldz,
+                     {.bias = call_.bias});
+    } else {
+      gemm_packed_serial<T>(count, wide(), n, x, n, slice.packed_kernel, z, ldz,
+                            {.bias = call_.bias});
     }
   }
 
@@ -161,11 +171,11 @@ class ForwardPass {
   }
 
   // slice.product = h U, each gate with what its mask leaves of h.
-  void multiply_recurrent(const Work& slice) const {
+  void multiply_recurrent(const Work& slice, Dim step, const Wanted<T>& wanted) const {
     const Dim n = s_.units;
     if (call_.recurrent_masks == nullptr) {
-      gemm_packed_serial<T>(slice.rows, wide(), n, slice.h, n, slice.packed_recurrent,
-                            slice.product, wide(), {});
+      multiply_step<T>(slice.rows, wide(), n, slice.h, n, slice.packed_recurrent, slice.product,
+                       wide(), nullptr, false, step % 2 == 0, wanted);
       return;
     }
     for (Dim g = 0; g < Cell::kGates; ++g) {
@@ -181,7 +191,10 @@ class ForwardPass {
   template <class Projected>
   void run_step(const Work& slice, Dim step, const Projected& z_at) const {
     const Dim n = s_.units, t = time(step);
-    multiply_recurrent(slice);
+    Wanted<T> wanted;
+    if (call_.words != nullptr)  // their projections lie scattered, where any thread wrote them
+      for (Dim i = 0; i < slice.rows; ++i) wanted.add(z_at(i, t), wide());
+    multiply_recurrent(slice, step, wanted);
     for (Dim i = 0; i < slice.rows; ++i) {
       const Dim kept = slice.kept(i, t, s_.steps);
       if (call_.mask == nullptr || call_.mask[slice.place(i, t, s_.steps)]) {
@@ -361,7 +374,7 @@ class BackwardPass {
     if (call_.recurrent_masks != nullptr) return to_state_before_by_gate(slice, t, dz);
     T* target = call_.mask == nullptr ? slice.dh : slice.before;
     multiply_step<T>(slice.rows, n, wide(), dz, wide(), slice.packed, target, n, nullptr, false,
-                     wanted_before(slice, step));
+                     step % 2 == 0, wanted_before(slice, step));
     if (call_.mask == nullptr) return;
     for (Dim i = 0; i < slice.rows; ++i)
       if (counts(slice.first + i, t)) copy_row(slice.dh + i * n, slice.before + i * n, n);

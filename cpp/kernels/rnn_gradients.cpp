@@ -271,30 +271,33 @@ template <class T>
 void GradientSums<T>::finish(T* shared) const {
   if (call_.words != nullptr && (call_.dx != nullptr || call_.dkernel != nullptr))
     of_all_words(shared);
-  const Dim kernel = s_.features * wide(), recurrent = s_.units * wide();
-  if (groups_ > 1) {
-    add_groups(kernel_sum(1), kernel, kernel, call_.dkernel, true);
-    add_groups(recurrent_sum(1), recurrent, recurrent, call_.drecurrent, true);
-  }
+  // Down to two sums by pairs of neighbours, which one thread has taken as a rule; of the last two
+  // every thread adds a part.
+  Dim step = 1;
+  for (; 4 * step <= groups_; step *= 2)
+    parallel_chunks(groups_ / (2 * step),
+                    [&](std::int64_t pair) { add_group(2 * step * pair, 2 * step * pair + step); });
+  if (groups_ > 1) add_group(0, step);
   if (call_.dbias != nullptr)
     each_part([&](Dim from, Dim to, Dim count) {
-      add_groups(bias_sum(0) + from, kept(), count, call_.dbias + to, false);
+      copy_row(call_.dbias + to, bias_sum(0) + from, count);
     });
-  add_groups(bias_sum(0), kept(), wide(), call_.drecurrent_bias, false);
+  if (call_.drecurrent_bias != nullptr) copy_row(call_.drecurrent_bias, bias_sum(0), wide());
 }
 
-// Sums `step` apart, the first at `first`; `out` may hold that of the group before these.
+// Adds one group's sums to another's.
 template <class T>
-void GradientSums<T>::add_groups(const T* first, Dim step, Dim count, T* out,
-                                 bool out_counts) const {
-  constexpr Dim kGrain = Dim{1} << 14;
-  if (out == nullptr) return;
-  const Dim sums = out_counts ? groups_ - 1 : groups_;
-  parallel_for(count, kGrain, [&](Dim begin, Dim end) {
-    if (!out_counts) copy_row(out + begin, first + begin, end - begin);
-    for (Dim i = out_counts ? 0 : 1; i < sums; ++i)
-      add_row(out + begin, first + i * step + begin, end - begin);
-  });
+void GradientSums<T>::add_group(Dim to, Dim from) const {
+  const auto add = [](T* sum, const T* term, Dim count) {
+    constexpr Dim kGrain = Dim{1} << 13;
+    if (sum == nullptr) return;
+    parallel_for(count, kGrain,
+                 [&](Dim begin, Dim end) { add_row(sum + begin, term + begin, end - begin); });
+  };
+  add(kernel_sum(to), kernel_sum(from), s_.features * wide());
+  add(recurrent_sum(to), recurrent_sum(from), s_.units * wide());
+  if (call_.dbias != nullptr || call_.drecurrent_bias != nullptr)
+    add(bias_sum(to), bias_sum(from), kept());
 }
 
 template class GradientSums<float>;

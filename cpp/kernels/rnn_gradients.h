@@ -103,7 +103,7 @@ class GradientSums {
   T* kernel_sum(Dim group) const;
   T* recurrent_sum(Dim group) const;
   T* bias_sum(Dim group) const;
-  void add_groups(const T* first, Dim step, Dim count, T* out, bool out_counts) const;
+  void add_group(Dim to, Dim from) const;
 
   const RnnGradients<T>& call_;
   const RnnShape& s_;

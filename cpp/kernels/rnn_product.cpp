@@ -7,8 +7,17 @@
 namespace lamina::rnn {
 namespace {
 
+// So few that reading the weights takes longer than multiplying with them.
+constexpr Dim kFewRows = 3;
+
 using tile::kPanel;
 using tile::kTileRows;
+
+template <class T>
+void ask_at_once(const Wanted<T>& wanted) {
+  for (const auto& piece : wanted)
+    for (Dim i = 0; i < piece.lines; ++i) __builtin_prefetch(piece.begin + i * Wanted<T>::kLine);
+}
 
 // Runs tiles, each over pieces of k as long as a piece of memory takes to ask for.
 template <class T>
@@ -60,11 +69,13 @@ class Asking {
 
 template <class T>
 void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packed, T* c, Dim ldc,
-                   const T* bias, bool accumulate, const Wanted<T>& wanted) {
+                   const T* bias, bool accumulate, bool turned, const Wanted<T>& wanted) {
   if (rows == 0) return;
   const Dim tiles = (rows + kTileRows - 1) / kTileRows;
   const Dim most = (rows + tiles - 1) / tiles;
-  const Dim wide = tile::max_vectors(static_cast<int>(most)) * kLanes<T>;
+  const Dim wide = std::min(4, tile::max_vectors(static_cast<int>(most))) * kLanes<T>;
+  const bool from_last = turned && rows <= kFewRows;
+  if (rows <= kFewRows) ask_at_once(wanted);  // the tiles of few rows do not ask
   tile::Job<T> job{};
   job.a_row = a_row;
   job.a_k = 1;
@@ -72,7 +83,9 @@ void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packe
   job.b_panel = kPanel<T> * k;
   job.ldc = ldc;
   Asking<T> asking(wanted, (n + wide - 1) / wide * tiles * k);
-  for (Dim j = 0; j < n; j += wide) {
+  const Dim parts = (n + wide - 1) / wide;
+  for (Dim part = 0; part < parts; ++part) {
+    const Dim j = (from_last ? parts - 1 - part : part) * wide;
     const Dim columns = std::min(wide, n - j);
     const int vectors = static_cast<int>((columns + kLanes<T> - 1) / kLanes<T>);
     job.tail = static_cast<int>(columns % kLanes<T>);
@@ -91,7 +104,7 @@ void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packe
 
 #define LAMINA_INSTANTIATE(T)                                                                     \
   template void multiply_step<T>(Dim, Dim, Dim, const T*, Dim, const T*, T*, Dim, const T*, bool, \
-                                 const Wanted<T>&);
+                                 bool, const Wanted<T>&);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)
 #undef LAMINA_INSTANTIATE

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/gemm.h"
+#include "kernels/rnn_slices.h"
 
 namespace lamina::rnn {
 
@@ -26,15 +27,17 @@ class Wanted {
   const Piece* end() const { return pieces_ + count_; }
 
  private:
-  Piece pieces_[3];
+  static constexpr int kMost = kSliceRows + 3;
+  Piece pieces_[kMost];
   int count_ = 0;
   Dim lines_ = 0;
 };
 
 // C[rows, n] = A[rows, k] B as gemm_packed_serial computes it, B packed by pack_b; continues from C
-// if `accumulate`.
+// if `accumulate`. `turned`: few rows may go from the last columns to the first, to begin with the
+// weights that the step before has left in the nearest cache.
 template <class T>
 void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packed, T* c, Dim ldc,
-                   const T* bias, bool accumulate, const Wanted<T>& wanted);
+                   const T* bias, bool accumulate, bool turned, const Wanted<T>& wanted);
 
 }  // namespace lamina::rnn

@@ -88,20 +88,34 @@ class PackedWeights {
   std::uint64_t job_ = new_job();
 };
 
+// Rows for whose projection packing the weights does not pay.
+constexpr Dim kUnpackedRows = 8 * kProjectedSteps;
+inline bool projects_unpacked(const RnnShape& s) {
+  return Slices(s.batch).count == 1 && s.places() <= kUnpackedRows;
+}
+
 // The projected input of every distinct row of a table, one after the other. `shared` is the place
 // of a large packed kernel.
 template <class T>
 void project_words(const Distinct& words, Dim features, Dim wide, const T* table, const T* kernel,
                    T* shared, const T* bias, T* projected) {
-  const auto pack = [=](T* to) { pack_b<T>(wide, features, kernel, wide, 1, to); };
-  const PackedWeights packed(packed_b_size<T>(wide, features), shared, pack);
+  const bool packs = words.count() > kUnpackedRows;
+  const auto pack = [=](T* to) {
+    if (packs) pack_b<T>(wide, features, kernel, wide, 1, to);
+  };
+  const PackedWeights packed(packs ? packed_b_size<T>(wide, features) : 0, shared, pack);
   parallel_for(words.count(), 2 * kProjectedSteps, [&](Dim begin, Dim end) {
-    const T* const weights = packed.here();
     T* rows = workspace<T>(2, static_cast<std::size_t>((end - begin) * features));
     for (Dim i = begin; i < end; ++i)
       copy_row(rows + (i - begin) * features, table + words.value(i) * features, features);
-    gemm_packed_serial<T>(end - begin, wide, features, rows, features, weights,
-                          projected + begin * wide, wide, {.bias = bias});
+    T* const out = projected + begin * wide;
+    if (packs) {
+      gemm_packed_serial<T>(end - begin, wide, features, rows, features, packed.here(), out, wide,
+                            {.bias = bias});
+    } else {
+      gemm_serial<T>(end - begin, wide, features, rows, features, 1, kernel, wide, 1, out, wide,
+                     {.bias = bias});
+    }
   });
 }
 inline Dim most_words(const RnnShape& s) { return Distinct::most(s.places(), s.table); }

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 #include "exec/program.h"
 
 namespace lamina {
@@ -185,8 +185,10 @@ Bound bind_group(const Graph& graph, const Unit& unit, const std::vector<ValueId
     group->members.push_back(std::move(member));
   }
   const auto run = [group, size](const Run& r) {
-    parallel_for(size, 16 * group->extent.tile(),
-                 [&](std::int64_t begin, std::int64_t end) { run_tiles(*group, r, begin, end); });
+    const std::int64_t tile = group->extent.tile();
+    parallel_evenly(size, 4 * tile, tile, 16 * tile, [&](std::int64_t begin, std::int64_t end) {
+      run_tiles(*group, r, begin, end);
+    });
   };
   return {run, 0, flops};
 }

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 #include "kernels/vec.h"
 #include "lamina/types.h"
 
@@ -220,7 +220,8 @@ void pool_forward(const PoolShape& s, const T* x, const Window& window) {
   const Dim size = s.cells() * s.channels, rows = s.batch * s.output_rows();
   const T* const last_whole = s.batch * size < kLanes<T> ? nullptr : x + s.batch * size - kLanes<T>;
   const auto last = [=](int channels) { return LastChannelsReadAhead<T>{{channels}, last_whole}; };
-  parallel_for(rows, pool_grain(s.work(), rows), [&](Dim begin, Dim end) {
+  const Dim grain = pool_grain(s.work(), rows);
+  parallel_evenly(rows, std::max<Dim>(1, grain / 8), 1, grain, [&](Dim begin, Dim end) {
     over_windows(s, begin, end,
                  [&, channels = s.channels](const PoolCells& cells, Dim example, Dim out) {
                    over_channels<T>(channels, last, [&](auto strip, Dim c) {

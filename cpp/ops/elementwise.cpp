@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 
 namespace lamina {
 namespace {
@@ -179,14 +179,18 @@ struct Broadcasting {
   }
 };
 
+// Elements: whole lines of the cache and whole vectors of every type.
+constexpr Dim kPartUnit = 256;
+
 // All operands have the output's shape: no buffers, no blocks.
 Kernel same_shape(Tile tile, const BindArgs& a, Dim n, Dim grain) {
-  if (n <= grain) return [tile = std::move(tile), n](const Run& r) { tile(r.ins, r.outs[0], n); };
+  const Dim least = grain / 8;
+  if (n <= least) return [tile = std::move(tile), n](const Run& r) { tile(r.ins, r.outs[0], n); };
   std::vector<std::size_t> items;
   for (const Spec& s : a.in) items.push_back(item_size(s.dtype));
-  return [tile = std::move(tile), n, grain, items,
+  return [tile = std::move(tile), n, least, grain, items,
           out_item = item_size(a.out[0].dtype)](const Run& r) {
-    parallel_for(n, grain, [&](Dim begin, Dim end) {
+    parallel_evenly(n, least, kPartUnit, grain, [&](Dim begin, Dim end) {
       const auto at = static_cast<std::size_t>(begin);
       void* ins[kMaxOperands];
       for (std::size_t k = 0; k < items.size(); ++k)

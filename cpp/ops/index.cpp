@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 #include "ops/layout.h"
 
 namespace lamina {
@@ -51,11 +51,11 @@ std::vector<std::pair<std::size_t, Dim>> gather_ranges(const InferArgs& a) {
 template <class I>
 Bound bind_gather_of(const Rows& g, std::size_t item) {
   const std::size_t bytes = static_cast<std::size_t>(g.inner) * item;
-  const Dim grain = 65536 / static_cast<Dim>(bytes + 8) + 1;
+  const Dim grain = 65536 / static_cast<Dim>(bytes + 8) + 4;
   return {.run =
               [=](const Run& r) {
                 const I* ids = r.in<I>(1);
-                parallel_for(g.outer * g.ids, grain, [&](Dim begin, Dim end) {
+                parallel_evenly(g.outer * g.ids, grain / 4, 1, grain, [&](Dim begin, Dim end) {
                   for (Dim i = begin; i < end; ++i) {
                     const Dim row = i / g.ids * g.rows + checked(ids[i % g.ids], g.rows, r.failure);
                     std::byte* to = r.out<std::byte>(0) + static_cast<std::size_t>(i) * bytes;

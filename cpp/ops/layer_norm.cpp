@@ -5,7 +5,7 @@
 
 #include <span>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 #include "kernels/reduce.h"
 #include "ops/second_gradient.h"
 
@@ -67,7 +67,8 @@ Bound bind_forward(const BindArgs& a) {
     return [=](const Run& r) {
       const T* const gamma = scales ? r.in<T>(1) : nullptr;
       const T* const beta = scales ? r.in<T>(2) : nullptr;
-      parallel_for(rows.count, kGrain / (rows.size + 1) + 1, [&](Dim begin, Dim end) {
+      const Dim grain = kGrain / (rows.size + 1) + 1;
+      parallel_evenly(rows.count, grain / 4 + 1, 1, grain, [&](Dim begin, Dim end) {
         norm.forward(r.in<T>(0) + begin * rows.size, end - begin, gamma, beta,
                      r.out<T>(0) + begin * rows.size);
       });

@@ -1,9 +1,10 @@
-// fuse_weights: conv(x, w)  ->  winograd_conv(x, winograd_weights(w)), and concat_conv alike, where
-// w is the same run after run.
+// fuse_weights: conv(x, w)  ->  winograd_conv(x, winograd_weights(w)), and concat_conv alike;
+// dense(x, w)  ->  striped_dense(x, striped_weights(w)); where w is the same run after run.
 #include "graph/fuse.h"
 #include "graph/rewrite.h"
 #include "graph/steady.h"
 #include "ops/conv_winograd.h"
+#include "ops/striped_dense.h"
 
 namespace lamina {
 namespace {
@@ -17,6 +18,7 @@ class WeightFuser {
     const std::size_t count = graph_.nodes.size();
     for (std::size_t i = 0; i < count; ++i) {
       const std::string_view op = graph_.nodes[i].op->name;
+      if (op == "dense") stripe(i);
       if (op == "conv") prepare(i, 1);
       if (op == "concat_conv")
         prepare(i, static_cast<std::size_t>(attr_int(graph_.nodes[i].attrs, "parts")));
@@ -45,10 +47,26 @@ class WeightFuser {
     node.attrs["kernel_shape"] = kernel;
   }
 
+  void stripe(std::size_t index) {
+    constexpr Dim kMostKept = 4 << 20;
+    const Node& dense = graph_.nodes[index];
+    const ValueId x = dense.in[0], w = dense.in[1];
+    if (!steady_[w] || steady_[x] || attr_int(dense.attrs, "slices", 1) != 1) return;
+    const Spec weights = graph_.values[w].spec;
+    const Dim size = kept_weights_size(graph_.values[x].spec, weights);
+    if (size == 0 || striped_ + size > kMostKept) return;
+    striped_ += size;
+    const ValueId striped = rewrite_.emit_before(index, "striped_weights", {w});
+    Node& node = graph_.nodes[index];
+    node.op = &find_op("striped_dense");
+    node.in[1] = striped;
+    node.attrs["columns"] = weights.shape[1];
+  }
+
   Graph& graph_;
   Rewrite rewrite_;
   const std::vector<bool> steady_;
-  Dim kept_ = 0;  // elements of prepared weights
+  Dim kept_ = 0, striped_ = 0;  // elements of prepared weights: transformed, striped
 };
 
 }  // namespace

@@ -188,6 +188,56 @@ TEST(WinogradConv, HasTheBitsOfConv) {
   }
 }
 
+TEST(StripedDense, HasTheBitsOfDense) {
+  for (const auto& [k, n] : {std::pair<Dim, Dim>{5, 3}, {700, 64}, {3000, 130}, {513, 300}})
+    for (const Dim m : {0, 1, 2, 3})
+      for (const char* activation : {"linear", "relu", "sigmoid", "tanh"})
+        for (const DType dtype : {DType::f32, DType::f64}) {
+          const Tensor x = to_floating(uniform({m, k}), dtype),
+                       w = to_floating(uniform({k, n}, -1, 1, 2), dtype),
+                       bias = to_floating(uniform({n}, -1, 1, 3), dtype);
+          const Attrs attrs{{"activation", std::string(activation)}, {"columns", n}};
+          const Tensor striped = run_one("striped_weights", {w});
+          EXPECT_TRUE(same_bits(run_one("striped_dense", {x, striped, bias}, attrs),
+                                run_one("dense", {x, w, bias}, attrs)))
+              << m << ' ' << k << ' ' << n << ' ' << activation;
+          expect_same_for_all_threads("striped_dense", {x, striped}, attrs);
+        }
+}
+
+TEST(StripedDense, TakesTheLargeWeightsOfARow) {
+  const auto w = std::make_shared<Variable>("w", f32(uniform({1000, 200}, -1, 1, 2)));
+  for (const Dim rows : {1, 3, 4}) {
+    Graph g;
+    Builder b(g);
+    b.output(
+        b.emit("relu", {b.emit("dense", {b.input({DType::f32, {rows, 1000}}), b.variable(w)})}));
+    const auto program = Program::make(g);
+    EXPECT_EQ(count_ops(program->graph(), "striped_dense"), rows < 4 ? 1u : 0u);
+    const Tensor x = f32(uniform({rows, 1000}));
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_TRUE(
+          same_bits(program->run({{x}})[0], Program::make(g, {false, false})->run({{x}})[0]));
+      w->assign(f32(uniform({1000, 200}, -1, 1, static_cast<unsigned>(i + 3))));
+    }
+  }
+}
+
+TEST(StripedDense, ShapeRules) {
+  const Shape striped = inferred("striped_weights", {{30, 7}});
+  EXPECT_EQ(inferred("striped_dense", {{2, 30}, striped}, {{"columns", std::int64_t{7}}}),
+            (Shape{2, 7}));
+  EXPECT_NE(refusal("striped_dense", {{2, 31}, striped}, {{"columns", std::int64_t{7}}})
+                .find("not striped ones"),
+            std::string::npos);
+  EXPECT_NE(refusal("striped_dense", {{2, 30}, striped, {8}}, {{"columns", std::int64_t{7}}})
+                .find("7 elements"),
+            std::string::npos);
+  EXPECT_THROW(run_one("striped_dense", {f32(uniform({4, 30})), f32(uniform(striped))},
+                       {{"columns", std::int64_t{7}}}),
+               ShapeError);
+}
+
 TEST(WinogradConv, ShapeRules) {
   const Shape kernel{3, 3, 16, 8};
   const Shape transformed = inferred("winograd_weights", {kernel});

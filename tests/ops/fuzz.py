@@ -30,7 +30,8 @@ SEQUENCE = {"return_sequences": True, "has_mask": True}
 ADAM = {"beta_1": 0.9, "beta_2": 0.99}
 TABLES = {"sparse": [0, 5, 2]}
 KERNEL = (3, 3, 16, 8)
-# Their size depends on the processor.
+# Their sizes depend on the processor.
+DENSE_WEIGHTS = _core.eager("striped_weights", [_core.Tensor(np.zeros((7, 5), F))], {})[0].shape
 KERNEL_WEIGHTS = _core.eager("winograd_weights", [_core.Tensor(np.zeros(KERNEL, F))], {})[0].shape
 
 
@@ -117,6 +118,8 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((1, 12, 12, 16), KERNEL_WEIGHTS, (8,)), {"kernel_shape": [*KERNEL]}),
         (floats((2, 9, 9, 16), KERNEL_WEIGHTS), {"kernel_shape": [*KERNEL], "padding": "same"}),
     ],
+    "striped_weights": [(floats((7, 5)), {})],
+    "striped_dense": [(floats((2, 7), DENSE_WEIGHTS, (5,)), {"columns": 5, "activation": "relu"})],
     "conv_extreme_input_grad": [
         (
             floats((2, 38, 4), (3, 16, 4), (2, 4), (2, 4)),

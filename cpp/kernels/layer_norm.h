@@ -81,8 +81,10 @@ class LayerNorm {
   }
 
  private:
-  static constexpr Dim kBlockBytes = 8192;
-  static constexpr int kGroup = kVecBytes == 64 ? 4 : 2;  // rows at once, as registers allow
+  // Small enough that memory is read and written in turns, not in bursts.
+  static constexpr Dim kBlockBytes = 4096;
+  // Rows that are written together, column by column: short ones, which lie close to each other.
+  static constexpr int kGroup = kSize == 0 || kSize > 64 ? 1 : kVecBytes == 64 ? 4 : 2;
 
   // What the rows of a block have of their own: mean and one over the standard deviation of x,
   // means of what arrives and of that times the normalized x.

@@ -1,7 +1,7 @@
-// Mean and population variance of columns in one pass over memory. Slices of some rows are read
-// twice while they lie in cache: once for their mean, once for the squared distances from it. The
-// slices are joined in double (Chan, Golub, LeVeque 1979), so that a mean far from zero costs no
-// digits.
+// Mean and population variance of columns in one pass. A slice of some rows sums the distances from
+// its first row and their squares. The slices are joined in double (Chan, Golub, LeVeque 1979), so
+// that a mean far from zero costs no digits. In a slice of n rows its first one is at most sqrt(n)
+// standard deviations off, which bounds what the subtraction of squares may lose.
 #pragma once
 
 #include <algorithm>
@@ -53,18 +53,18 @@ class MomentSlices {
  private:
   template <class T, int kVectors>
   static LAMINA_INLINE void strip(const T* x, Dim lines, Dim width, T* mean) {
-    Vec<T> sum[kVectors] = {}, squares[kVectors] = {};
-    for (Dim i = 0; i < lines; ++i)
-      for (int v = 0; v < kVectors; ++v) sum[v] += load(x + i * width + v * kLanes<T>);
-    for (auto& s : sum) s /= static_cast<T>(lines);
-    for (Dim i = 0; i < lines; ++i)
+    Vec<T> first[kVectors], sum[kVectors] = {}, squares[kVectors] = {};
+    for (int v = 0; v < kVectors; ++v) first[v] = load(x + v * kLanes<T>);
+    for (Dim i = 1; i < lines; ++i)
       for (int v = 0; v < kVectors; ++v) {
-        const Vec<T> apart = load(x + i * width + v * kLanes<T>) - sum[v];
+        const Vec<T> apart = load(x + i * width + v * kLanes<T>) - first[v];
+        sum[v] += apart;
         squares[v] += apart * apart;
       }
     for (int v = 0; v < kVectors; ++v) {
-      store<T>(mean + v * kLanes<T>, sum[v]);
-      store<T>(mean + width + v * kLanes<T>, squares[v]);
+      const Vec<T> average = sum[v] / static_cast<T>(lines);
+      store<T>(mean + v * kLanes<T>, first[v] + average);
+      store<T>(mean + width + v * kLanes<T>, squares[v] - sum[v] * average);
     }
   }
 

@@ -118,7 +118,6 @@ TEMPLATES: dict[str, list[Call]] = {
         (floats((1, 12, 12, 16), KERNEL_WEIGHTS, (8,)), {"kernel_shape": [*KERNEL]}),
         (floats((2, 9, 9, 16), KERNEL_WEIGHTS), {"kernel_shape": [*KERNEL], "padding": "same"}),
     ],
-    "matmul_relu_grad": [(floats((3, 4), (4, 5), (3, 5)), {"scale": 1.25})],
     "striped_weights": [(floats((7, 5)), {})],
     "striped_dense": [(floats((2, 7), DENSE_WEIGHTS, (5,)), {"columns": 5, "activation": "relu"})],
     "conv_extreme_input_grad": [

@@ -26,16 +26,16 @@ struct ForwardSlice : Slice {
 template <class T>
 struct ForwardScratch {
   T* packed;                                    // weights that threads share
-  T* projected;                                 // of the distinct words
+  T* projected;                                 // of the distinct words, or of a block of steps
   T *h, *entering, *let_in, *output, *product;  // for the whole batch
   std::size_t bytes;
 
-  ForwardScratch(const RnnShape& s, std::byte* memory) {
+  ForwardScratch(const RnnShape& s, bool keeps, std::byte* memory) {
     Carver carve(memory);
     const Dim wide = kGruGates * s.units, state = s.batch * s.units;
     packed = carve.take<T>(shared_weights(packed_b_size<T>(wide, s.features) +
                                           PackedGates<T>::size(s.units, kGruGates)));
-    projected = carve.take<T>(most_words(s) * wide);
+    projected = carve.take<T>(projected_elements(s, wide, keeps));
     h = carve.take<T>(state);
     entering = carve.take<T>(state);
     let_in = carve.take<T>(state);
@@ -75,7 +75,7 @@ class ForwardPass {
       : call_(call),
         s_(call.shape),
         cell_(cell),
-        scratch_(s_, scratch),
+        scratch_(s_, call.gates != nullptr, scratch),
         packed_(s_.units, kGruGates, call.recurrent) {}
 
   void run() const {
@@ -126,10 +126,10 @@ class ForwardPass {
     finish(slice);
   }
 
-  // Projects the inputs of some steps at once, into memory of the thread, and runs these steps.
+  // Projects the inputs of some steps at once, and runs these steps.
   void run_blocks(const Work& slice) const {
-    const Dim block = std::min(s_.steps, kProjectedSteps), rows = slice.rows;
-    T* const z = workspace<T>(2, static_cast<std::size_t>(rows * block * wide()));
+    const Dim block = projected_steps(s_), rows = slice.rows;
+    T* const z = projected_of(slice, s_, wide(), call_.gates != nullptr, scratch_.projected);
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
@@ -429,8 +429,8 @@ class BackwardPass {
 }  // namespace
 
 template <class T>
-std::size_t gru_forward_scratch(const RnnShape& shape) {
-  return ForwardScratch<T>(shape, nullptr).bytes;
+std::size_t gru_forward_scratch(const RnnShape& shape, bool keeps) {
+  return ForwardScratch<T>(shape, keeps, nullptr).bytes;
 }
 
 template <class T>
@@ -455,7 +455,7 @@ void gru_backward(const GruBackward<T>& call, std::byte* scratch) {
 }
 
 #define LAMINA_INSTANTIATE(T)                                          \
-  template std::size_t gru_forward_scratch<T>(const RnnShape&);        \
+  template std::size_t gru_forward_scratch<T>(const RnnShape&, bool);  \
   template std::size_t gru_backward_scratch<T>(const RnnShape&, bool); \
   template void gru_forward<T>(const GruForward<T>&, std::byte*);      \
   template void gru_backward<T>(const GruBackward<T>&, std::byte*);

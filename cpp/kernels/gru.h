@@ -62,7 +62,7 @@ struct GruBackward {
 };
 
 template <class T>
-std::size_t gru_forward_scratch(const RnnShape& shape);
+std::size_t gru_forward_scratch(const RnnShape& shape, bool keeps);
 template <class T>
 std::size_t gru_backward_scratch(const RnnShape& shape, bool reset_after);
 

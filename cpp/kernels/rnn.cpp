@@ -46,16 +46,16 @@ Dim packed_recurrent_size(Dim units, Dim gates, Dim columns, Dim depth) {
 template <class T>
 struct ForwardScratch {
   T* packed;                               // weights that threads share
-  T* projected;                            // of the distinct words
+  T* projected;                            // of the distinct words, or of a block of steps
   T *h, *c, *masked_h, *output, *product;  // for the whole batch
   std::size_t bytes;
 
-  ForwardScratch(const RnnShape& s, Dim gates, std::byte* memory) {
+  ForwardScratch(const RnnShape& s, Dim gates, bool keeps, std::byte* memory) {
     Carver carve(memory);
     const Dim wide = gates * s.units, state = s.batch * s.units;
     packed = carve.take<T>(shared_weights(packed_b_size<T>(wide, s.features) +
                                           packed_recurrent_size<T>(s.units, gates, wide, s.units)));
-    projected = carve.take<T>(most_words(s) * wide);
+    projected = carve.take<T>(projected_elements(s, wide, keeps));
     h = carve.take<T>(state);
     c = carve.take<T>(state);
     masked_h = carve.take<T>(state);
@@ -84,7 +84,10 @@ template <class T, class Cell>
 class ForwardPass {
  public:
   ForwardPass(const RnnForward<T>& call, const Cell& cell, std::byte* scratch)
-      : call_(call), s_(call.shape), cell_(cell), scratch_(s_, Cell::kGates, scratch) {}
+      : call_(call),
+        s_(call.shape),
+        cell_(cell),
+        scratch_(s_, Cell::kGates, call.gates != nullptr, scratch) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
@@ -136,10 +139,10 @@ class ForwardPass {
     finish(slice);
   }
 
-  // Projects the inputs of some steps at once, into memory of the thread, and runs these steps.
+  // Projects the inputs of some steps at once, and runs these steps.
   void run_blocks(const Work& slice) const {
-    const Dim block = std::min(s_.steps, kProjectedSteps), rows = slice.rows;
-    T* const z = workspace<T>(2, static_cast<std::size_t>(rows * block * wide()));
+    const Dim block = projected_steps(s_), rows = slice.rows;
+    T* const z = projected_of(slice, s_, wide(), call_.gates != nullptr, scratch_.projected);
     for (Dim step = 0; step < s_.steps; step += block) {
       const Dim count = std::min(block, s_.steps - step);
       const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
@@ -407,8 +410,8 @@ class BackwardPass {
 }  // namespace
 
 template <class T>
-std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates) {
-  return ForwardScratch<T>(shape, gates, nullptr).bytes;
+std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates, bool keeps) {
+  return ForwardScratch<T>(shape, gates, keeps, nullptr).bytes;
 }
 
 template <class T>
@@ -448,12 +451,12 @@ void simple_rnn_backward(const RnnBackward<T>& call, std::byte* scratch) {
   });
 }
 
-#define LAMINA_INSTANTIATE(T)                                            \
-  template std::size_t rnn_forward_scratch<T>(const RnnShape&, Dim);     \
-  template std::size_t rnn_backward_scratch<T>(const RnnShape&, Dim);    \
-  template void lstm_forward<T>(const RnnForward<T>&, std::byte*);       \
-  template void lstm_backward<T>(const RnnBackward<T>&, std::byte*);     \
-  template void simple_rnn_forward<T>(const RnnForward<T>&, std::byte*); \
+#define LAMINA_INSTANTIATE(T)                                              \
+  template std::size_t rnn_forward_scratch<T>(const RnnShape&, Dim, bool); \
+  template std::size_t rnn_backward_scratch<T>(const RnnShape&, Dim);      \
+  template void lstm_forward<T>(const RnnForward<T>&, std::byte*);         \
+  template void lstm_backward<T>(const RnnBackward<T>&, std::byte*);       \
+  template void simple_rnn_forward<T>(const RnnForward<T>&, std::byte*);   \
   template void simple_rnn_backward<T>(const RnnBackward<T>&, std::byte*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

@@ -98,9 +98,9 @@ struct RnnBackward {
 };
 
 // Bytes of scratch (64-byte aligned) that a call needs, the same for float and double aside from
-// the element size.
+// the element size. `keeps`: for the backward pass.
 template <class T>
-std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates);
+std::size_t rnn_forward_scratch(const RnnShape& shape, Dim gates, bool keeps);
 template <class T>
 std::size_t rnn_backward_scratch(const RnnShape& shape, Dim gates);
 

@@ -10,6 +10,7 @@ namespace lamina::rnn {
 namespace {
 
 constexpr Dim kRows = 112;      // of a product, at once: whole tiles, a few to share a panel
+constexpr Dim kGathered = 224;  // of the inputs, for a product
 constexpr Dim kWordRows = 112;  // of sums over the places of words
 
 // Weights that are packed already.
@@ -165,14 +166,19 @@ void GradientSums<T>::of_inputs(const Places& b, const Packed& packed) const {
 // dkernel += x^T dz.
 template <class T>
 void GradientSums<T>::of_kernel(const Places& b, T* out, bool goes_on) const {
-  const Dim n = s_.features;
-  T* const x = workspace<T>(2, static_cast<std::size_t>(b.count * n));
-  b.each_place(0, b.count, s_.steps,
-               [&](Dim i, Dim place) { copy_row(x + i * n, call_.x + place * n, n); });
-  each_part([&](Dim from, Dim to, Dim count) {
-    gemm<T>(n, count, b.count, x, 1, n, call_.dz + b.begin * kept() + from, kept(), 1, out + to,
-            wide(), {.accumulate = goes_on});
-  });
+  const Dim n = s_.features, most = std::min(b.count, kGathered);
+  T* const x = workspace<T>(2, static_cast<std::size_t>(most * n));
+  Dim begin = 0;
+  do {
+    const Dim end = std::min(begin + kGathered, b.count);
+    b.each_place(begin, end, s_.steps,
+                 [&](Dim i, Dim place) { copy_row(x + i * n, call_.x + place * n, n); });
+    each_part([&](Dim from, Dim to, Dim count) {
+      gemm<T>(n, count, end - begin, x, 1, n, call_.dz + (b.begin + begin) * kept() + from, kept(),
+              1, out + to, wide(), {.accumulate = goes_on || begin > 0});
+    });
+    begin = end;
+  } while (begin < b.count);
 }
 
 // drecurrent += h^T dz, each gate with the state it saw.

@@ -50,6 +50,25 @@ void ask_for(const T* row, Dim n) {
 }
 
 constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
+inline Dim projected_steps(const RnnShape& s) { return std::min(s.steps, kProjectedSteps); }
+// A block's projections lie in memory of the threads. Only where the backward pass follows, whose
+// memory the forward pass may use, and the batch is small, those of all slices lie there.
+inline bool projects_in_scratch(const RnnShape& s, bool keeps) {
+  constexpr Dim kMostSlices = 8;
+  return keeps && s.table == 0 && Slices(s.batch).count <= kMostSlices;
+}
+// Elements of scratch for projections: of the distinct words, or of a block of every slice.
+inline Dim projected_elements(const RnnShape& s, Dim wide, bool keeps) {
+  if (s.table > 0) return Distinct::most(s.places(), s.table) * wide;
+  return projects_in_scratch(s, keeps) ? s.batch * projected_steps(s) * wide : 0;
+}
+// Where those of a slice begin; `scratch` is that of all slices.
+template <class T>
+T* projected_of(const Slice& slice, const RnnShape& s, Dim wide, bool keeps, T* scratch) {
+  const Dim block = projected_steps(s) * wide;
+  if (projects_in_scratch(s, keeps)) return scratch + slice.first * block;
+  return workspace<T>(2, static_cast<std::size_t>(slice.rows * block));
+}
 
 // ---- Weights packed for the products of one job. Every thread packs small ones for itself, when
 // it comes to its first chunk: a copy for all would travel from core to core in every call. Large

@@ -105,7 +105,7 @@ Bound bind_forward(const BindArgs& a) {
   const RnnShape shape = gates_shape(a.out[kGates].shape, a.in[kKernel].shape[0], words);
   return with_float(a.in[kX].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
-    const std::size_t scratch = gru_forward_scratch<T>(shape);
+    const std::size_t scratch = gru_forward_scratch<T>(shape, a.used[kGates]);
     const auto run = [=](const Run& r) {
       const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
       const T* bias = r.in<T>(kBias);

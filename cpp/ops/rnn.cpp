@@ -126,7 +126,7 @@ Bound bind_forward(const BindArgs& a) {
   const RnnShape shape = gates_shape(a.out[L::gates].shape, a.in[L::kernel].shape[0], words);
   return with_float(a.in[L::x].dtype, [&](auto tag) -> Bound {
     using T = decltype(tag);
-    const std::size_t scratch = rnn_forward_scratch<T>(shape, L::kGates);
+    const std::size_t scratch = rnn_forward_scratch<T>(shape, L::kGates, a.used[L::gates]);
     const auto run = [=](const Run& r) {
       const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
       const RnnForward<T> call{.shape = shape,

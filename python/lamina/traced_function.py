@@ -35,7 +35,7 @@ class _Slot:
         self.position = position
 
 
-class _Program:
+class Program:
     """What one signature was traced to."""
 
     def __init__(self, program: _core.Program, result: Any, count: int, kept: Any) -> None:
@@ -71,7 +71,7 @@ class TracedFunction:
         functools.update_wrapper(self, fn)
         self.python_function = fn
         self.trace_count = 0
-        self._programs: OrderedDict[Any, _Program] = OrderedDict()
+        self._programs: OrderedDict[Any, Program] = OrderedDict()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current_tracer() is not None:  # part of a larger trace, or of a tape's recording
@@ -113,6 +113,12 @@ class TracedFunction:
             return name  # a decorated function is found by its name
         return (TracedFunction, (fn,))
 
+    def program_of(self, array: np.ndarray) -> Program | None:
+        """The program of a call with this array, where it takes the array's memory as it is."""
+        if array.dtype not in _DTYPE_NAMES or not array.flags.c_contiguous:
+            return None
+        return self._programs.get((_signature(array, [], []),))
+
     def text(self, *args: Any, **kwargs: Any) -> str:
         """Return the program for these arguments as text, tracing it if need be."""
         inputs: list[_core.Tensor] = []
@@ -124,7 +130,7 @@ class TracedFunction:
         program = self._programs.get(key) or self._trace(key, args, kwargs, kept)
         return program.program.text
 
-    def _trace(self, key: Any, args: Any, kwargs: Any, kept: list[Any]) -> _Program:
+    def _trace(self, key: Any, args: Any, kwargs: Any, kept: list[Any]) -> Program:
         self.trace_count += 1
         if self.trace_count == _MANY_TRACES:
             warnings.warn(
@@ -161,7 +167,9 @@ class TracedFunction:
                 return _Slot(count - 1)
 
             result = structure.map_structure(leave, result)
-        program = _Program(tracer.program(), result, count, (kept, tracer))
+        # What changes no variable may read its inputs where they lie.
+        compiled = tracer.program(borrow=not tracer.assigned)
+        program = Program(compiled, result, count, (kept, tracer))
         self._programs[key] = program
         if len(self._programs) > _MOST_PROGRAMS:
             self._programs.popitem(last=False)

@@ -107,6 +107,56 @@ def test_several_outputs_give_a_list_and_a_dict_gives_a_dict() -> None:
     assert sorted(made) == ["a", "b"] and made["a"].shape == (37, 1)
 
 
+def test_several_outputs_of_a_call_stay_several() -> None:
+    class Two(lamina.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = lamina.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            y = self.dense(x)
+            return y, y * 2
+
+    model = Two()
+    for _ in range(3):
+        first, second = model.predict(X[:2], verbose=0)
+        assert first.shape == second.shape == (2, 3)
+        np.testing.assert_array_equal(second, first * 2)
+
+
+def test_many_rows_again_and_again() -> None:
+    model = model_of()
+    whole = model.predict(X, batch_size=5, verbose=0)
+    other = model.predict(X + 1, batch_size=5, verbose=0)
+    for _ in range(3):
+        np.testing.assert_array_equal(model.predict(X, batch_size=5, verbose=0), whole)
+        np.testing.assert_array_equal(model.predict(X + 1, batch_size=5, verbose=0), other)
+        np.testing.assert_array_equal(
+            model.predict(X.astype("float64")[::-1], batch_size=5, verbose=0), whole[::-1]
+        )
+    model.set_weights([w * 0 for w in model.get_weights()])
+    np.testing.assert_array_equal(model.predict(X, batch_size=5, verbose=0), whole * 0)
+    lamina.config.set_max_steps_per_epoch(2)
+    try:
+        assert model.predict(X, batch_size=5, verbose=0).shape == (10, 2)
+    finally:
+        lamina.config.set_max_steps_per_epoch(None)
+    assert model.predict(X, batch_size=5, verbose=0).shape == (37, 2)
+
+
+def test_ids_out_of_range_are_refused_every_time() -> None:
+    layers = [lamina.layers.Embedding(7, 3), lamina.layers.GlobalAveragePooling1D()]
+    model = lamina.Sequential([lamina.Input((4,), dtype="int32"), *layers])
+    ids = np.zeros((9, 4), np.int32)
+    bad = ids.copy()
+    bad[8, 3] = 7
+    for batch_size in (4, 9):
+        for _ in range(3):
+            assert model.predict(ids, batch_size=batch_size, verbose=0).shape == (9, 3)
+            with pytest.raises(ValueError, match=r"predict\(\): x holds the value 7, .* 0 to 6"):
+                model.predict(bad, batch_size=batch_size, verbose=0)
+
+
 def test_predict_needs_no_compile_and_no_labels() -> None:
     inputs = lamina.Input((4,))
     model = lamina.Model(inputs, lamina.layers.Dense(1)(inputs))

@@ -15,7 +15,6 @@ from lamina.layers.state import context
 from lamina.tensor import Tensor
 from lamina.traced_function import Program, TracedFunction
 
-
 _MOST_SHORT_WAYS = 64
 
 

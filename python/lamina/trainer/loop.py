@@ -17,7 +17,7 @@ from lamina.metrics import Metric
 from lamina.trainer.arguments import validate_now
 from lamina.trainer.compiled import CompileMetrics
 from lamina.trainer.data import ArraySource, Batch, leaves, shuffle_seed, warn_ran_out
-from lamina.trainer.step import Step, packed, run_eagerly
+from lamina.trainer.step import Step, is_leaf, packed, run_eagerly
 
 _PROGRESS_MS = 50.0  # how often Python is entered during an epoch: signals, progress bar
 
@@ -447,6 +447,6 @@ class EpochLoop:
 def _leaf_specs(outputs: Any) -> list[tuple[Any, str]]:
     if isinstance(outputs, dict):
         return [spec for key in sorted(outputs) for spec in _leaf_specs(outputs[key])]
-    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str):
+    if is_leaf(outputs):
         return [outputs]
     return [spec for item in outputs for spec in _leaf_specs(item)]

@@ -175,10 +175,15 @@ def packed(outputs: Any, arrays: Sequence[np.ndarray]) -> Any:
     return _packed(outputs, iter(arrays))
 
 
+def is_leaf(outputs: Any) -> bool:
+    """Is it the (shape, dtype) of one output, not a structure of several?"""
+    return isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str)
+
+
 def _packed(outputs: Any, arrays: Iterator[np.ndarray]) -> Any:
     if isinstance(outputs, dict):
         made = {key: _packed(outputs[key], arrays) for key in sorted(outputs)}
         return {key: made[key] for key in outputs}
-    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], str):
+    if is_leaf(outputs):
         return next(arrays)
     return structure.rebuilt(outputs, [_packed(item, arrays) for item in outputs])

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina import config, dtypes, structure, tracing
+from lamina import _core, config, dtypes, structure, tracing
 from lamina.layers.revision import revision
 from lamina.trainer import arguments
 from lamina.trainer.compiling import CompiledModel
 from lamina.trainer.data import (
-    DEFAULT_BATCH_SIZE,
     ArraySource,
     class_weights,
     plain,
@@ -25,9 +24,22 @@ from lamina.trainer.data import (
     to_columns,
 )
 from lamina.trainer.loop import EpochLoop, require_compiled
-from lamina.trainer.step import Step, key_of, packed, run_eagerly, symbolic_inputs, trimmed
+from lamina.trainer.step import Step, is_leaf, key_of, packed, run_eagerly, symbolic_inputs, trimmed
 
-_SHORT_WAY_ROWS = 1024  # a predict() of more rows takes long beside setting up a loop
+_SHORT_WAY_ROWS = 65536  # a predict() of more rows takes long beside setting up a loop
+
+
+def _in_batches(main: Step, tail: Step | None, rows: int, batch: int) -> Any:
+    """What computes the outputs for a column of so many rows, as the program of one batch does."""
+    shape, dtype = main.outputs
+    last = None if tail is None else tail.program
+
+    def compute(columns: list[np.ndarray]) -> list[np.ndarray]:
+        results = [_core.empty_array((rows, *shape[1:]), dtype)]
+        _core.run_epoch(main.program, last, columns, rows, batch, sinks=results)  # type: ignore[arg-type]
+        return results
+
+    return compute
 
 
 class Trainer(CompiledModel):
@@ -247,43 +259,49 @@ class Trainer(CompiledModel):
             # The way of a small request: no source, no loop, one dictionary lookup.
             if self._trainer_revision != revision.attributes:
                 self._refresh()
-            run = self._trainer_predict.get((x.shape, x.dtype.char))
-            rows = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-            if run is not None and x.shape[0] <= rows:
-                return run(x)
+            is_plain = batch_size is None or type(batch_size) is int
+            if is_plain and config.max_steps_per_epoch() is None:
+                run = self._trainer_predict.get((x.shape, x.dtype.char, batch_size))
+                if run is not None:
+                    return run(x)
         arguments.optional_whole("predict()", "batch_size", batch_size)
         arguments.optional_whole("predict()", "steps", steps)
         verbose = arguments.check_verbose("predict()", verbose)
         source = source_of(x, batch_size=batch_size, steps=steps, who="predict()")
         result = EpochLoop(self, "predict", source, steps, callbacks, verbose).predict()
         if type(x) is np.ndarray and isinstance(source, ArraySource) and not self.run_eagerly:
-            if 0 < x.shape[0] <= min(source.batch_size, _SHORT_WAY_ROWS):
-                self._remember_predict(x, source)
+            if callbacks is None and steps is None and 0 < x.shape[0] <= _SHORT_WAY_ROWS:
+                self._remember_predict(x, source, batch_size)
         return result
 
-    def _remember_predict(self, x: np.ndarray, source: Any) -> None:
-        """Keep a short way to the program for arrays of this shape and dtype."""
-        column = source.x
-        step = self._step("predict", (column,))
-        program, bounded = step.program, any(b >= 0 for b in step.bounds)
-        if not isinstance(step.outputs, tuple) or isinstance(step.outputs[0], dict):
+    def _remember_predict(self, x: np.ndarray, source: Any, batch_size: int | None) -> None:
+        """Keep a short way to the programs for arrays of this shape and dtype."""
+        column, rows = source.x, x.shape[0]
+        batch, dtype = min(source.batch_size, rows), column.dtype
+        main = self._step("predict", (column[:batch],))
+        if dtype != x.dtype and not (x.dtype.kind == "f" and dtype.kind == "f"):
             return
-        dtype = column.dtype
-        if len(self._trainer_predict) >= 64:
-            self._trainer_predict.clear()
+        if not is_leaf(main.outputs):
+            return
+        bounded = any(bound >= 0 for bound in main.bounds)
+        compute = main.program.__call__
+        if rows > batch:
+            tail = self._step("predict", (column[: rows % batch],)) if rows % batch else None
+            compute = _in_batches(main, tail, rows, batch)
 
         def run(x: np.ndarray) -> np.ndarray:
             if x.dtype is not dtype or not (x.flags.c_contiguous and x.flags.aligned):
                 x = plain(x, dtype)
             try:
-                return program([x])[0]
+                return compute([x])[0]
             except ValueError:
                 if bounded:  # the program saw an id out of range: say where
-                    step.check_ids([x], "predict()")
+                    main.check_ids([x], "predict()")
                 raise
 
-        if dtype == x.dtype or (x.dtype.kind == "f" and dtype.kind == "f"):
-            self._trainer_predict[(x.shape, x.dtype.char)] = run
+        if len(self._trainer_predict) >= 64:
+            self._trainer_predict.clear()
+        self._trainer_predict[(x.shape, x.dtype.char, batch_size)] = run
 
     def train_on_batch(
         self,

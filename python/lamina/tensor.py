@@ -144,7 +144,7 @@ class Tensor(Operators):
         return _ops.transpose(self)
 
     def numpy(self) -> np.ndarray:
-        """The numbers as a NumPy array on the same memory.
+        """The numbers as a NumPy array on the same memory; of a variable's memory read-only.
 
         NumPy has no bfloat16: those numbers come as ml_dtypes' type where that package is
         installed, else as a float32 array of their own.

@@ -9,6 +9,9 @@
 namespace lamina {
 namespace {
 
+// Elements. A large constant may lie in an array of the caller's, and is read where it lies.
+constexpr std::size_t kMostConstant = 1024;
+
 bool always_gives_the_same(const Node& node) {
   if (node.op->has(kRandom) || node.op->has(kCallsPython) || node.op->has(kUpdate)) return false;
   return std::none_of(node.attrs.begin(), node.attrs.end(), [](const auto& attr) {
@@ -28,7 +31,7 @@ std::vector<bool> steady_values(const Graph& graph) {
   std::vector<bool> steady(graph.values.size(), false);
   for (ValueId id = 0; id < graph.values.size(); ++id) {
     const Value& value = graph.values[id];
-    steady[id] = value.kind == Value::Kind::constant ||
+    steady[id] = (value.kind == Value::Kind::constant && value.constant.size() <= kMostConstant) ||
                  (value.kind == Value::Kind::variable && !assigned.contains(storage_of(id)));
   }
   for (const Node& node : graph.nodes)

@@ -8,6 +8,7 @@ and on all. LAMINA_ISA=v3 (if this lamina has that level) shows the AVX2 kernels
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -130,7 +131,14 @@ def _seconds(program: Any, arrays: Arrays) -> float:
 
 
 def _numbers(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).random(shape, np.float32) - np.float32(0.5)
+    """Random numbers, at the beginning of a cache line like whatever a program computes."""
+    size = math.prod(shape)
+    room = np.empty(size + 16, np.float32)
+    skip = -room.ctypes.data % 64 // room.itemsize
+    numbers = room[skip : skip + size].reshape(shape)
+    np.random.default_rng(0).random(out=numbers, dtype=np.float32)
+    numbers -= np.float32(0.5)
+    return numbers
 
 
 def _program_of(
@@ -204,9 +212,11 @@ def _adam(size: int) -> tuple[Any, Arrays, int]:
 
     n = size // 16
     graph = _core.Graph()
-    states = [
-        graph.variable(_core.Variable(name, _core.Tensor(np.abs(_numbers(n))))) for name in "pmv"
-    ]
+    states = []
+    for name in "pmv":
+        numbers = _numbers(n)
+        np.abs(numbers, out=numbers)
+        states.append(graph.variable(_core.Variable(name, _core.Tensor(numbers))))
     gradient = graph.input("float32", (n,))
     constants: Arrays = [np.array(1e-3, np.float32), np.array(7, np.int64)]
     rest = [graph.constant(_core.Tensor(value)) for value in constants]

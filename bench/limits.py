@@ -220,6 +220,7 @@ def _adam(size: int) -> tuple[Any, Arrays, int]:
     gradient = graph.input("float32", (n,))
     constants: Arrays = [np.array(1e-3, np.float32), np.array(7, np.int64)]
     rest = [graph.constant(_core.Tensor(value)) for value in constants]
+    graph.mark_seam()  # from here on states are written where they lie
     made = graph.emit("adam_update", [*states, gradient, *rest], {}, "")
     for state, value in zip(states, made, strict=True):
         graph.assign(state, value)

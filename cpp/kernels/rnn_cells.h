@@ -82,7 +82,7 @@ LAMINA_INLINE F above(F x, float lo) { return at_least(x, constant(lo)); }
 LAMINA_INLINE F below(F x, float hi) { return at_most(x, constant(hi)); }
 #endif
 
-// x = n ln 2 + r with |r| <= ln(2) / 2 for x = kTimes * a, and 2^n as t gives it.
+// x = n ln 2 + r with |r| <= ln(2) / 2, where t = x / ln 2 + kMagic; and 2^n as t gives it.
 constexpr float kMagic =
     12582912.f;  // 1.5 * 2^23: adding it rounds, and its lowest bits then are n
 constexpr float kHigh = 0.693145751953125f, kLow = 1.42860682030941723e-6f;  // of ln 2
@@ -149,7 +149,7 @@ LAMINA_INLINE void each_vector(Dim n, const Body& body) {
 // What a row's step leaves behind, besides the state. Null: not wanted.
 template <class T>
 struct Kept {
-  T* gates;   // activated; may be where the projected input lies
+  T* gates;   // activated
   T* cell;    // the new c
   T* before;  // h before the step
   T* output;  // the new h

@@ -28,6 +28,10 @@ struct RnnGradients {
   T* drecurrent_bias;  // [gates * units], of the recurrent product
 };
 
+// Rows and steps whose dz a cache holds while all products take it, and enough for the sums to be
+// read and written seldom.
+constexpr Dim kBlockPlaces = 448;
+
 // The gradients of the weights are sums over all steps of all rows. Groups of slices have sums of
 // their own, which are then added up. The groups depend on the shape only, and with them and the
 // blocks the order of the terms.
@@ -59,7 +63,7 @@ class GradientSums {
     const Dim first = slices_.count * group / groups_, last = slices_.count * (group + 1) / groups_;
     for (Dim i = first; i < last; ++i) {
       const Slice slice = slices_[i];
-      const StepBlocks blocks(s_.steps, slice.rows, most_places());
+      const StepBlocks blocks(s_.steps, slice.rows, kBlockPlaces);
       for (Dim b = blocks.count - 1; b >= 0; --b) {
         const bool has_last = b == blocks.count - 1;
         body(Block{group, slice, blocks.begin(b), blocks.begin(b + 1), i == first && has_last,
@@ -77,11 +81,6 @@ class GradientSums {
  private:
   Dim wide() const { return call_.gates * s_.units; }
   Dim kept() const { return call_.kept * s_.units; }
-  // As many places as a cache holds dz of while all products take it.
-  Dim most_places() const {
-    constexpr Dim kMost = 448, kElements = Dim{1} << 17;
-    return std::max(kMost / 4, std::min(kMost, kElements / std::max<Dim>(1, kept())));
-  }
   bool by_inputs() const { return call_.words == nullptr && call_.dx != nullptr; }
   template <class Body>
   void each_part(const Body& body) const;

@@ -1,7 +1,8 @@
 // Mean and population variance of columns in one pass. A slice of some rows sums the distances from
-// its first row and their squares. The slices are joined in double (Chan, Golub, LeVeque 1979), so
-// that a mean far from zero costs no digits. In a slice of n rows its first one is at most sqrt(n)
-// standard deviations off, which bounds what the subtraction of squares may lose.
+// the mean of its first ones, and their squares. The slices are joined in double (Chan, Golub,
+// LeVeque 1979), so that a mean far from zero costs no digits. In a slice of n rows the mean of m
+// is at most sqrt(n / m) standard deviations off, which bounds what the subtraction of squares
+// loses.
 #pragma once
 
 #include <algorithm>
@@ -51,11 +52,16 @@ class MomentSlices {
   }
 
  private:
+  static constexpr Dim kFirst = 8;
+
   template <class T, int kVectors>
   static LAMINA_INLINE void strip(const T* x, Dim lines, Dim width, T* mean) {
-    Vec<T> first[kVectors], sum[kVectors] = {}, squares[kVectors] = {};
-    for (int v = 0; v < kVectors; ++v) first[v] = load(x + v * kLanes<T>);
-    for (Dim i = 1; i < lines; ++i)
+    const Dim few = std::min(lines, kFirst);
+    Vec<T> first[kVectors] = {}, sum[kVectors] = {}, squares[kVectors] = {};
+    for (Dim i = 0; i < few; ++i)
+      for (int v = 0; v < kVectors; ++v) first[v] += load(x + i * width + v * kLanes<T>);
+    for (auto& f : first) f /= static_cast<T>(few);
+    for (Dim i = 0; i < lines; ++i)
       for (int v = 0; v < kVectors; ++v) {
         const Vec<T> apart = load(x + i * width + v * kLanes<T>) - first[v];
         sum[v] += apart;

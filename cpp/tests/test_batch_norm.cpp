@@ -54,6 +54,28 @@ TEST(BatchNorm, ThreadsDoNotChangeTheBits) {
   }
 }
 
+// The variance is taken from distances to the first rows: one that lies far off, and numbers that
+// all lie far from zero.
+TEST(BatchNorm, VarianceOfUnevenNumbersIsAccurate) {
+  for (const bool outlier : {true, false}) {
+    const Dim rows = 300, columns = 64;
+    Tensor x = f32(uniform({rows, columns}, 0, 1));
+    for (Dim i = 0; i < rows * columns; ++i)
+      if (!outlier || i < columns) x.data<float>()[i] += 1000;
+    const auto got = run_op("moments", std::vector<Tensor>{x});
+    for (Dim c = 0; c < columns; ++c) {
+      double sum = 0, squares = 0;
+      for (Dim r = 0; r < rows; ++r) sum += x.data<float>()[r * columns + c];
+      const double mean = sum / static_cast<double>(rows);
+      for (Dim r = 0; r < rows; ++r)
+        squares += std::pow(x.data<float>()[r * columns + c] - mean, 2);
+      const double variance = squares / static_cast<double>(rows);
+      EXPECT_NEAR(got[0].data<float>()[c], mean, 1e-7 * mean + 1e-6 * std::sqrt(variance));
+      EXPECT_NEAR(got[1].data<float>()[c], variance, (outlier ? 1e-5 : 5e-5) * variance);
+    }
+  }
+}
+
 TEST(BatchNorm, PassesNaNOn) {
   Tensor x = f32(uniform({4, 2}));
   x.data<float>()[2] = std::numeric_limits<float>::quiet_NaN();

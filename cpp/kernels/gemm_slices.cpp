@@ -44,6 +44,7 @@ struct SlicedProduct {
   Dim a_row, a_k;
   const T* b;
   Dim b_k, b_col;
+  bool is_shared;  // other slices are another thread's
 
   // C = the slices [first, first + count), 1, 2 or 4 of them: pairs of pairs.
   void sum(Dim first, Dim count, T* c, Dim ldc) const {
@@ -61,7 +62,7 @@ struct SlicedProduct {
   void multiply(Dim slice, T* c, Dim ldc) const {
     const Dim begin = share_begin(k, slice, slices), end = share_begin(k, slice + 1, slices);
     const Dim rows = end - begin;
-    if (rows > kShort || b_col != 1 || a_k != 1)
+    if (!is_shared || rows > kShort || b_col != 1 || a_k != 1)
       return gemm_serial<T>(m, n, rows, a + begin * a_k, a_row, a_k, b + begin * b_k, b_k, b_col, c,
                             ldc, {});
     T* const packed = workspace<T>(0, static_cast<std::size_t>(packed_b_size<T>(n, rows)));
@@ -145,7 +146,8 @@ void gemm_in_slices(Dim slices, Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim 
   parallel_chunks(groups * across, [=](std::int64_t chunk) {
     const Dim group = chunk / across, part = chunk % across;
     const Dim j = n * part / across, columns = n * (part + 1) / across - j;
-    const SlicedProduct<T> product{slices, m, columns, k, a, a_row, a_k, b + j * b_col, b_k, b_col};
+    const SlicedProduct<T> product{slices,        m,   columns, k,          a, a_row, a_k,
+                                   b + j * b_col, b_k, b_col,   threads > 1};
     product.sum(slices / groups * group, slices / groups, sums + group * size + j, n);
   });
   finish_sum(groups, m, n, sums, c, e);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -142,10 +143,18 @@ LAMINA_INLINE V select(M mask, V a, V b) {
 // max(x, lo) and min(x, hi) in one instruction, keeping the NaN of x (not that of the bound).
 template <class V>
 LAMINA_INLINE V at_least(V x, V lo) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Vec<float>>) return (V)_mm512_max_ps((__m512)lo, (__m512)x);
+  if constexpr (std::is_same_v<V, Vec<double>>) return (V)_mm512_max_pd((__m512d)lo, (__m512d)x);
+#endif
   return lo > x ? lo : x;
 }
 template <class V>
 LAMINA_INLINE V at_most(V x, V hi) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Vec<float>>) return (V)_mm512_min_ps((__m512)hi, (__m512)x);
+  if constexpr (std::is_same_v<V, Vec<double>>) return (V)_mm512_min_pd((__m512d)hi, (__m512d)x);
+#endif
   return hi < x ? hi : x;
 }
 // The larger and the smaller, NaN if either is NaN.

@@ -43,12 +43,6 @@ void require_conv_operands(const InferArgs& a, const char* first, const char* se
   require_rank(a[1], rank, second);
 }
 
-Activation conv_activation(const Attrs& attrs) {
-  const std::string name = attr_str(attrs, "activation", "linear");
-  if (const auto activation = activation_named(name)) return *activation;
-  throw Error("activation '" + name + "' is not one of linear, relu, sigmoid, tanh");
-}
-
 Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs) {
   const std::int64_t groups = attr_int(attrs, "groups", 1);
   const Dim channels = w[w.size() - 2], filters = w.back();
@@ -94,7 +88,7 @@ Spec conv_spec(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);
   require_conv_operands(a, "x", "kernel");
   if (a.in.size() == 3) require_bias(a[2], "the kernel", a[1].shape.back(), "filters");
-  conv_activation(a.attrs);
+  activation_of(a.attrs);
   return {a[0].dtype, conv_output(a[0].shape, a[1].shape, a.attrs)};
 }
 
@@ -137,7 +131,7 @@ std::vector<Spec> infer_conv(const InferArgs& a) { return {conv_spec(a)}; }
 
 Bound bind_conv(const BindArgs& a) {
   const ConvShape s = conv_shape(a.in[0].shape, a.in[1].shape, a.attrs);
-  const Activation activation = conv_activation(a.attrs);
+  const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == 3;
   Bound bound;
   bound.flops = 2 * s.multiply_adds();
@@ -198,13 +192,13 @@ std::vector<Spec> infer_input_grad(const InferArgs& a) {
   const Shape x = attr_shape(a.attrs, "input_shape", a[0].shape.size());
   require_output(a[0].shape, conv_output(x, a[1].shape, a.attrs));
   if (a.in.size() == 3) require_bias(a[2], "the result", x.back(), "channels");
-  conv_activation(a.attrs);
+  activation_of(a.attrs);
   return {{a[0].dtype, x}};
 }
 
 Bound bind_input_grad(const BindArgs& a) {
   const ConvShape s = conv_shape(a.out[0].shape, a.in[1].shape, a.attrs);
-  const Activation activation = conv_activation(a.attrs);
+  const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == 3, is_disjoint = disjoint::suits(s);
   Bound bound;
   bound.flops = 2 * s.multiply_adds();

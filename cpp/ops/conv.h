@@ -2,16 +2,13 @@
 #pragma once
 
 #include "kernels/conv.h"
-#include "ops/op.h"
+#include "ops/activation_attr.h"
 
 namespace lamina {
 
 // The output shape for x and w, either of which may have unknown sizes; throws what does not fit.
 Shape conv_output(const Shape& x, const Shape& w, const Attrs& attrs);
 ConvShape conv_shape(const Shape& x, const Shape& w, const Attrs& attrs);
-
-// Attribute `activation`: one that an epilogue can apply.
-Activation conv_activation(const Attrs& attrs);
 
 // One floating dtype; the first two operands have the rank of the data.
 void require_conv_operands(const InferArgs& a, const char* first, const char* second);

@@ -71,7 +71,7 @@ Bound bind_conv(const BindArgs& a) {
   const Spec x{a.in[0].dtype, whole_shape(channels, a.in[0].shape)};
   const Shape& w = a.in[count].shape;
   const ConvShape s = bound_shape(conv_parts_suit(channels, x, w, a.attrs), x.shape, w, a.attrs);
-  const Activation activation = conv_activation(a.attrs);
+  const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == count + 2;
   Bound bound;
   bound.flops = 2 * s.multiply_adds();

@@ -38,7 +38,7 @@ std::vector<Spec> infer_conv_max_pool(const InferArgs& a) {
 
 Bound bind_conv_max_pool(const BindArgs& a) {
   const ConvPoolShape s = bound_shape(a.in[0].shape, a.in[1].shape, a.attrs);
-  const Activation activation = conv_activation(a.attrs);
+  const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == 3;
   Bound bound;
   bound.flops = 2 * s.conv.multiply_adds() + s.pool.work();

@@ -84,7 +84,7 @@ Bound bind_conv(const BindArgs& a) {
     shape_error("is for what goes Winograd's way, in parts of whole vectors; got input " +
                 to_string(x) + " and kernel " + to_string(w));
   const ConvShape s = conv_shape(x.shape, w, a.attrs);
-  const Activation activation = conv_activation(a.attrs);
+  const Activation activation = activation_of(a.attrs);
   const bool has_bias = a.in.size() == count + 2;
   Bound bound;
   bound.flops = 2 * s.multiply_adds();

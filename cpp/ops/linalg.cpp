@@ -4,7 +4,7 @@
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/gemm_slices.h"
-#include "ops/op.h"
+#include "ops/activation_attr.h"
 #include "ops/spectral.h"
 
 namespace lamina {
@@ -179,12 +179,6 @@ Grads vjp_matmul(Builder& b, const VjpArgs& v) {
 }
 
 // ---- dense(x [..., k], w [k, n], optional bias [n]; activation): one product with its epilogue.
-
-Activation activation_of(const Attrs& attrs) {
-  const std::string name = attr_str(attrs, "activation", "linear");
-  if (const auto activation = activation_named(name)) return *activation;
-  throw Error("activation '" + name + "' is not one of linear, relu, sigmoid, tanh");
-}
 
 std::vector<Spec> infer_dense(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);

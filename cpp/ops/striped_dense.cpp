@@ -6,6 +6,7 @@
 #include "ops/striped_dense.h"
 
 #include "kernels/stripes.h"
+#include "ops/activation_attr.h"
 
 namespace lamina {
 namespace {
@@ -34,12 +35,6 @@ Bound bind_weights(const BindArgs& a) {
 }
 
 // ---- striped_dense(x [..., k], striped weights, optional bias [columns]; columns, activation)
-
-Activation activation_of(const Attrs& attrs) {
-  const std::string name = attr_str(attrs, "activation", "linear");
-  if (const auto activation = activation_named(name)) return *activation;
-  throw Error("activation '" + name + "' is not one of linear, relu, sigmoid, tanh");
-}
 
 std::vector<Spec> infer_dense(const InferArgs& a) {
   if (a.in.size() != 3) require_count(a, 2);

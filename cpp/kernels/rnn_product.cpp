@@ -29,7 +29,7 @@ class Asking {
         end_(wanted.end()),
         step_(2 * wanted.lines() <= slots ? Wanted<T>::kLine / 2 : Wanted<T>::kLine) {}
 
-  void run(tile::Multiply<T> multiply, tile::Job<T> job) {
+  void run(tile::Multiply<T> multiply, tile::Job<T>& job) {
     const Dim k = job.k;
     const T* const bias = job.bias;
     Dim at = 0;
@@ -73,7 +73,8 @@ void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packe
   if (rows == 0) return;
   const Dim tiles = (rows + kTileRows - 1) / kTileRows;
   const Dim most = (rows + tiles - 1) / tiles;
-  const Dim wide = std::min(4, tile::max_vectors(static_cast<int>(most))) * kLanes<T>;
+  constexpr int kMostVectors = 64 / kLanes<T>;
+  const Dim wide = std::min(kMostVectors, tile::max_vectors(static_cast<int>(most))) * kLanes<T>;
   const bool from_last = turned && rows <= kFewRows;
   if (rows <= kFewRows) ask_at_once(wanted);  // the tiles of few rows do not ask
   tile::Job<T> job{};
@@ -97,7 +98,11 @@ void multiply_step(Dim rows, Dim n, Dim k, const T* a, Dim a_row, const T* packe
       job.c = c + first * ldc + j;
       job.bias = bias == nullptr ? nullptr : bias + j;
       job.from_c = accumulate;
-      asking.run(tile::kTable<T>.get(static_cast<int>(count), vectors, job.tail != 0), job);
+      const auto multiply = tile::kTable<T>.get(static_cast<int>(count), vectors, job.tail != 0);
+      if (rows <= kFewRows)
+        multiply(job);
+      else
+        asking.run(multiply, job);
     }
   }
 }

@@ -7,6 +7,7 @@
 // update(..., pack(..., matmul(a, b), ...))  ->  update(..., pack(...), ..., a, b): the update
 // multiplies block by block, and the gradient is never in memory as a whole.
 #include "graph/fuse.h"
+#include "graph/readers.h"
 #include "graph/rewrite.h"
 
 namespace lamina {
@@ -14,7 +15,7 @@ namespace {
 
 class UpdateFuser {
  public:
-  explicit UpdateFuser(Graph& graph) : graph_(graph), rewrite_(graph) {}
+  explicit UpdateFuser(Graph& graph) : graph_(graph), rewrite_(graph), readers_(graph) {}
 
   void run() {
     for (Node& node : graph_.nodes)
@@ -79,9 +80,11 @@ class UpdateFuser {
     const Shape& weights = graph_.values[product.out[0]].spec.shape;
     const Dim rows = weights[0];
     const std::int64_t slices = rows >= 4 * kLeastOfFour ? 4 : rows >= 2 * kLeast ? 2 : 1;
-    for (Node& node : graph_.nodes)
-      if (node.op->name == "dense" && node.in[0] == product.in[0] &&
-          graph_.values[node.in[1]].spec.shape == weights)
+    if (slices == 1) return;
+    for (const std::size_t reader : readers_[product.in[0]])
+      if (Node& node = graph_.nodes[reader]; node.op->name == "dense" &&
+                                             node.in[0] == product.in[0] &&
+                                             graph_.values[node.in[1]].spec.shape == weights)
         node.attrs["slices"] = slices;
   }
 
@@ -94,6 +97,7 @@ class UpdateFuser {
 
   Graph& graph_;
   Rewrite rewrite_;
+  const Readers readers_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/rnn_gradients.h"
+#include "kernels/rnn_inputs.h"
 #include "kernels/rnn_product.h"
 
 namespace lamina {
@@ -128,42 +129,9 @@ class ForwardPass {
 
   void run_slice(const Work& slice) const {
     start(slice);
-    if (call_.words != nullptr) {
-      const auto z_at = [&](Dim i, Dim t) {
-        return scratch_.projected + call_.words->slot(slice.kept(i, t, s_.steps)) * wide();
-      };
-      for (Dim step = 0; step < s_.steps; ++step) run_step(slice, step, z_at);
-    } else {
-      run_blocks(slice);
-    }
+    run_projected(call_, slice, wide(), slice.packed_kernel, scratch_.projected,
+                  [&](Dim step, const auto& z_at) { run_step(slice, step, z_at); });
     finish(slice);
-  }
-
-  // Projects the inputs of some steps at once, and runs these steps.
-  void run_blocks(const Work& slice) const {
-    const Dim block = projected_steps(s_), rows = slice.rows;
-    T* const z = projected_of(slice, s_, wide(), call_.gates != nullptr, scratch_.projected);
-    for (Dim step = 0; step < s_.steps; step += block) {
-      const Dim count = std::min(block, s_.steps - step);
-      const Dim from = call_.options.go_backwards ? s_.steps - step - count : step;
-      for (Dim i = 0; i < rows; ++i) project(slice, i, from, count, z + i * wide());
-      for (Dim k = 0; k < count; ++k)
-        run_step(slice, step + k,
-                 [&](Dim i, Dim t) { return z + ((t - from) * rows + i) * wide(); });
-    }
-  }
-
-  // The inputs of `count` steps of a row, from time t on.
-  void project(const Work& slice, Dim i, Dim t, Dim count, T* z) const {
-    const Dim n = s_.features, ldz = slice.rows * wide();
-    const T* const x = call_.x + slice.place(i, t, s_.steps) * n;
-    if (projects_unpacked(s_)) {
-      gemm_serial<T>(count, wide(), n, x, n, 1, call_.kernel, wide(), 1, z, ldz,
-                     {.bias = call_.bias});
-    } else {
-      gemm_packed_serial<T>(count, wide(), n, x, n, slice.packed_kernel, z, ldz,
-                            {.bias = call_.bias});
-    }
   }
 
   void start(const Work& slice) const {

@@ -4,7 +4,7 @@
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/gemm_slices.h"
-#include "ops/activation_attr.h"
+#include "ops/dense.h"
 #include "ops/spectral.h"
 
 namespace lamina {
@@ -181,28 +181,11 @@ Grads vjp_matmul(Builder& b, const VjpArgs& v) {
 // ---- dense(x [..., k], w [k, n], optional bias [n]; activation): one product with its epilogue.
 
 std::vector<Spec> infer_dense(const InferArgs& a) {
-  if (a.in.size() != 3) require_count(a, 2);
-  require_floating(a[0], "x");
-  for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
-  if (a[0].shape.empty()) shape_error("x needs at least one axis");
   require_rank(a[1], 2, "w");
-  const Dim k = a[0].shape.back(), rows = a[1].shape[0], n = a[1].shape[1];
-  if (dim_merge(k, rows) == -2)
-    shape_error("the last axis of x has size " + std::to_string(k) + ", the kernel has " +
-                std::to_string(rows) + " rows");
-  if (a.in.size() == 3) {
-    require_rank(a[2], 1, "bias");
-    if (dim_merge(a[2].shape[0], n) == -2)
-      shape_error("the bias has size " + std::to_string(a[2].shape[0]) + ", the kernel " +
-                  std::to_string(n) + " columns");
-  }
-  activation_of(a.attrs);
   if (const std::int64_t slices = attr_int(a.attrs, "slices", 1);
       slices != 1 && slices != 2 && slices != 4)
     throw Error("slices must be 1, 2 or 4, got " + std::to_string(slices));
-  Shape shape = a[0].shape;
-  shape.back() = n;
-  return {{a[0].dtype, std::move(shape)}};
+  return infer_dense_result(a, a[1].shape[0], a[1].shape[1]);
 }
 
 Bound bind_dense(const BindArgs& a) {
@@ -311,4 +294,26 @@ const Register ops{
 };
 
 }  // namespace
+
+std::vector<Spec> infer_dense_result(const InferArgs& a, Dim rows, Dim columns) {
+  if (a.in.size() != 3) require_count(a, 2);
+  require_floating(a[0], "x");
+  for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
+  if (a[0].shape.empty()) shape_error("x needs at least one axis");
+  const Dim k = a[0].shape.back();
+  if (dim_merge(k, rows) == -2)
+    shape_error("the last axis of x has size " + std::to_string(k) + ", the kernel has " +
+                std::to_string(rows) + " rows");
+  if (a.in.size() == 3) {
+    require_rank(a[2], 1, "bias");
+    if (dim_merge(a[2].shape[0], columns) == -2)
+      shape_error("the bias has size " + std::to_string(a[2].shape[0]) + ", the kernel " +
+                  std::to_string(columns) + " columns");
+  }
+  activation_of(a.attrs);
+  Shape shape = a[0].shape;
+  shape.back() = columns;
+  return {{a[0].dtype, std::move(shape)}};
+}
+
 }  // namespace lamina

@@ -6,7 +6,7 @@
 #include "ops/striped_dense.h"
 
 #include "kernels/stripes.h"
-#include "ops/activation_attr.h"
+#include "ops/dense.h"
 
 namespace lamina {
 namespace {
@@ -37,21 +37,14 @@ Bound bind_weights(const BindArgs& a) {
 // ---- striped_dense(x [..., k], striped weights, optional bias [columns]; columns, activation)
 
 std::vector<Spec> infer_dense(const InferArgs& a) {
-  if (a.in.size() != 3) require_count(a, 2);
   require_floating(a[0], "x");
-  for (std::size_t i = 1; i < a.in.size(); ++i) require_same_dtype(a[0], a[i]);
   if (a[0].shape.empty()) shape_error("x needs at least one axis");
   const Dim k = a[0].shape.back(), n = attr_int(a.attrs, "columns");
   if (n < 0) throw Error("columns must not be negative, got " + std::to_string(n));
   if (k == kUnknown || infer_weights({{{{a[0].dtype, {k, n}}}}, {}})[0] != a[1])
     shape_error("the weights are " + to_string(a[1]) + ", not striped ones of [" +
                 std::to_string(k) + ", " + std::to_string(n) + "]");
-  if (a.in.size() == 3 && a[2].shape != Shape{n})
-    shape_error("the bias must have " + std::to_string(n) + " elements");
-  activation_of(a.attrs);
-  Shape shape = a[0].shape;
-  shape.back() = n;
-  return {{a[0].dtype, std::move(shape)}};
+  return infer_dense_result(a, k, n);
 }
 
 Bound bind_dense(const BindArgs& a) {

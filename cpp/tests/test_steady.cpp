@@ -231,7 +231,7 @@ TEST(StripedDense, ShapeRules) {
                 .find("not striped ones"),
             std::string::npos);
   EXPECT_NE(refusal("striped_dense", {{2, 30}, striped, {8}}, {{"columns", std::int64_t{7}}})
-                .find("7 elements"),
+                .find("7 columns"),
             std::string::npos);
   EXPECT_THROW(run_one("striped_dense", {f32(uniform({4, 30})), f32(uniform(striped))},
                        {{"columns", std::int64_t{7}}}),

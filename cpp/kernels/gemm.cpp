@@ -69,6 +69,7 @@ void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next, bool new_rows
   const bool in_one_piece = new_rows && job.a_k == 1 && job.a_row == job.k;
   const T* const a = job.a;
   T* const c = job.c;
+  const T* const gate = job.gate;
   if (m <= kTileRows) {
     job.ahead = next != nullptr ? next : a;
     job.ahead_step = next != nullptr ? job.b_k : 0;
@@ -80,6 +81,7 @@ void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next, bool new_rows
     const Dim count = rows + (t < longer);
     job.a = a + row * job.a_row;
     job.c = c + row * job.ldc;
+    if (gate != nullptr) job.gate = gate + row * job.ldc;
     row += count;
     if (next != nullptr && t * kLine < kPanel<T>) {
       job.ahead = next + t * kLine;
@@ -93,6 +95,7 @@ void multiply_rows(Job<T>& job, Dim m, int vectors, const T* next, bool new_rows
   }
   job.a = a;
   job.c = c;
+  job.gate = gate;
 }
 
 // C[m,n] over one block of k: all columns for a block of rows small enough to stay in cache.
@@ -101,6 +104,7 @@ void multiply_columns(Job<T>& job, Dim m, Dim n, const Panels<T>& b, const T* bi
   constexpr Dim lanes = kLanes<T>;
   const Dim wide = tile::max_vectors(static_cast<int>(std::min<Dim>(m, kTileRows))) * lanes;
   T* const c = job.c;
+  const T* const gate = job.gate;
   job.b_k = b.b_k;
   job.b_panel = b.b_panel;
   for (Dim j = 0; j < n; j += wide) {
@@ -108,6 +112,7 @@ void multiply_columns(Job<T>& job, Dim m, Dim n, const Panels<T>& b, const T* bi
     job.b = b.data + j / kPanel<T> * b.b_panel;
     job.c = c + j;
     job.bias = bias == nullptr ? nullptr : bias + j;
+    job.gate = gate == nullptr ? nullptr : gate + j;
     job.tail = static_cast<int>(columns % lanes);
     const T* const next = !b.far         ? nullptr
                           : j + wide < n ? job.b + wide / kPanel<T> * b.b_panel
@@ -198,15 +203,12 @@ void activate(Dim m, Dim n, T* c, Dim ldc, Activation activation) {
   if (activation == Activation::tanh) over_rows([](Vec<T> x) { return tanh(x); });
 }
 
-// What the gate does to finished rows.
+// What the gate does to rows that no tile finishes.
 template <class T>
 void pass_gate(Dim m, Dim n, T* c, Dim ldc, const T* gate, T scale) {
-  const bool whole = ldc == n;
-  const Dim rows = whole ? 1 : m, columns = whole ? m * n : n;
-  for (Dim i = 0; i < rows; ++i, c += ldc, gate += ldc)
+  for (Dim i = 0; i < m; ++i, c += ldc, gate += ldc)
     apply<T>(
-        c, columns,
-        [scale](Vec<T> x, Vec<T> y) { return select(y > Vec<T>{}, x * scale, Vec<T>{}); }, c, gate);
+        c, n, [scale](Vec<T> x, Vec<T> y) { return tile::pass_gate(x, y, scale); }, c, gate);
 }
 
 // Chains over k for kGroups vectors of rows that are contiguous over k: squares of them are
@@ -280,6 +282,7 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
     job.from_c = k0 > 0 || e.accumulate;
     job.streams = last && e.streams;
     job.relu = last && e.activation == Activation::relu;
+    job.scale = e.scale;
     for (Dim i0 = 0; i0 < m; i0 += kBlockRows) {
       const Dim mc = std::min(kBlockRows, m - i0);
       job.a = a + i0 * a_row + k0 * a_k;
@@ -292,9 +295,8 @@ void multiply_blocks(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, T* c, 
         job.a_k = block.a_k;
       }
       job.c = c + i0 * ldc;
+      job.gate = last && e.gate != nullptr ? e.gate + i0 * ldc : nullptr;
       multiply_columns(job, mc, n, b, last ? e.bias : nullptr);
-      if (last && e.gate != nullptr)
-        pass_gate(mc, n, c + i0 * ldc, ldc, e.gate + i0 * ldc, e.scale);
     }
     k0 += kc;
   } while (k0 < k);
@@ -456,9 +458,8 @@ template <class T>
 bool may_stream(Dim m, Dim n, const T* c, Dim ldc, const Epilogue<T>& e) {
   constexpr Dim kLine = 64 / Dim{sizeof(T)}, kLeastLines = 512;
   const bool is_final = e.activation == Activation::linear || e.activation == Activation::relu;
-  return kCanStream && kPanel<T> % kLine == 0 && is_final && e.gate == nullptr &&
-         m * n >= kLeastLines * kLine && n % kLine == 0 && ldc % kLine == 0 &&
-         reinterpret_cast<std::uintptr_t>(c) % 64 == 0;
+  return kCanStream && kPanel<T> % kLine == 0 && is_final && m * n >= kLeastLines * kLine &&
+         n % kLine == 0 && ldc % kLine == 0 && reinterpret_cast<std::uintptr_t>(c) % 64 == 0;
 }
 
 }  // namespace

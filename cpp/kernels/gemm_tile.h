@@ -96,6 +96,12 @@ class Lanes {
 };
 #endif
 
+// An element of a gradient behind a ReLU of the result y.
+template <class T>
+LAMINA_INLINE Vec<T> pass_gate(Vec<T> x, Vec<T> y, T scale) {
+  return select(y > Vec<T>{}, x * scale, Vec<T>{});
+}
+
 // One tile's work: C[rows, n] (continued) += A B over k.
 template <class T>
 struct Job {
@@ -109,6 +115,8 @@ struct Job {
   const T* bias;  // null: none, or the chain goes on in a later block of k
   bool from_c;    // the chain continues from C
   bool relu;
+  const T* gate;  // null: none, or elements ldc apart as in Epilogue
+  T scale;
   bool streams;    // C goes past the caches; its rows consist of whole lines
   int tail;        // columns of the last vector when it is not full
   const T* ahead;  // asked for meanwhile: a line at every step of k
@@ -181,6 +189,12 @@ template <class T, int kRows, int kVectors, bool kTail>
     if (job.relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) c[i][v] = at_least(c[i][v], V{});
+    }
+    if (job.gate != nullptr) {
+      const T* const gate = job.gate + v * kLanes<T>;
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i)
+        c[i][v] = pass_gate(c[i][v], load_b(gate + i * job.ldc, v), job.scale);
     }
   }
   if constexpr (!kTail)

@@ -318,7 +318,7 @@ bool turns_result(Dim m, Dim n, Dim k, Dim b_k, const Epilogue<T>& e) {
 template <class T>
 void multiply_turned(Dim m, Dim n, Dim k, const T* a, Dim a_row, Dim a_k, const T* b, Dim b_col,
                      T* c, Dim ldc) {
-  constexpr Dim kRows = 12 * kTileRows;  // of C^T: small enough to stay in the cache
+  constexpr Dim kRows = 16 * kTileRows;  // of C^T: whole lines of C, and they stay in the cache
   const Dim panels = packed_b_size<T>(m, k);
   T* const packed = workspace<T>(0, static_cast<std::size_t>(panels + kRows * m));
   T* const turned = packed + panels;

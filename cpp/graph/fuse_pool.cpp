@@ -7,6 +7,7 @@
 
 #include "graph/readers.h"
 #include "graph/rewrite.h"
+#include "ops/activation_attr.h"
 #include "ops/conv_pool.h"
 
 namespace lamina {
@@ -133,13 +134,13 @@ class Convolutions {
     const ValueId winners = node.in[1], dz = node.out[0];
     ValueId dy = node.in[0];
     const Node* const relu = rewrite_.sole_maker(dy, "relu_grad");
-    const bool undoes_relu = relu != nullptr && relu->in[0] == pool.out[0];
-    if (undoes_relu) {
+    // The winners of a convolution with relu say themselves where its gradient is zero.
+    if (relu != nullptr && relu->in[0] == pool.out[0] &&
+        activation_of(conv.attrs) == Activation::relu) {
       rewrite_.drop_maker(dy);
       dy = relu->in[1];
     }
     node.in = {conv.in[0], dy, winners};
-    if (undoes_relu) node.in.push_back(pool.out[0]);
     rewrite_.drop(back.weight_grad);
     ValueId db = kNoValue;
     if (back.bias_grad == kNone) {

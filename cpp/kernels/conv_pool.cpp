@@ -39,10 +39,11 @@ LAMINA_INLINE void over_cells(const Window& window, const Body& body) {
     for (Dim j = 0; j < window.width; ++j) body(i, j, number++);
 }
 
-// The largest cell of each channel, the first of equals, NaN above all: as max_pool has it.
+// The largest cell of each channel, the first of equals, NaN above all: as max_pool has it. The
+// cells are past their relu if there is one.
 template <class T, bool kWhere, class Strip, class Window>
-LAMINA_INLINE void pool_window(const Strip& strip, const Window& window, const T* corner, Dim row,
-                               Dim cell, T* y, std::uint8_t* where) {
+LAMINA_INLINE void pool_window(const Strip& strip, const Window& window, bool relu, const T* corner,
+                               Dim row, Dim cell, T* y, std::uint8_t* where) {
   Vec<T> best[Strip::kCount];
   Mask<T> winner[Strip::kCount];
   over_cells(window, [&](Dim i, Dim j, std::int32_t number) {
@@ -60,7 +61,10 @@ LAMINA_INLINE void pool_window(const Strip& strip, const Window& window, const T
   });
   for (int v = 0; v < Strip::kCount; ++v) {
     strip.store(y, v, best[v]);
-    if constexpr (kWhere) ByteLanes<T>::store(where + v * kLanes<T>, winner[v], strip.left(v));
+    if constexpr (kWhere) {
+      if (relu) winner[v] = best[v] > Vec<T>{} ? winner[v] : Mask<T>{} + kNoWinner;
+      ByteLanes<T>::store(where + v * kLanes<T>, winner[v], strip.left(v));
+    }
   }
 }
 
@@ -85,7 +89,7 @@ constexpr auto last_channels = [](int channels) { return LastChannels<T>{channel
 
 // Pooled rows [begin, end) of an example, from map rows `first` on.
 template <class T, bool kWhere>
-void pool_rows(const ConvPoolShape& s, const T* map, Dim first, Dim begin, Dim end, T* y,
+void pool_rows(const ConvPoolShape& s, bool relu, const T* map, Dim first, Dim begin, Dim end, T* y,
                std::uint8_t* where) {
   const Dim cell = s.conv.out_c, line = s.conv.out[2] * cell;
   const Dim pooled_line = s.pool.axes[2].outputs() * cell;
@@ -93,8 +97,8 @@ void pool_rows(const ConvPoolShape& s, const T* map, Dim first, Dim begin, Dim e
     over_channels<T>(cell, last_channels<T>, [&](auto strip, Dim c) {
       const Dim at = (row - begin) * pooled_line + c;
       over_row(s.pool, row, [&](const auto& window, Dim top, Dim left, Dim column) {
-        pool_window<T, kWhere>(strip, window, map + (top - first) * line + left * cell + c, line,
-                               cell, y + at + column * cell,
+        pool_window<T, kWhere>(strip, window, relu, map + (top - first) * line + left * cell + c,
+                               line, cell, y + at + column * cell,
                                kWhere ? where + at + column * cell : nullptr);
       });
     });
@@ -128,9 +132,8 @@ void spread_rows(const ConvPoolShape& s, const PooledGradient<T>& pooled, Dim at
         const Dim from = at + (row - begin) * pooled_line + column * cell + c;
         T* const corner = map + (top - first) * line + left * cell + c;
         for (int v = 0; v < kCount; ++v) {
-          const Vec<T> d = pooled.load(strip, from, v);
-          const Mask<T> winner =
-              ByteLanes<T>::load(pooled.where + from + v * kLanes<T>, strip.left(v));
+          Mask<T> winner;
+          const Vec<T> d = pooled.load(strip, from, v, winner);
           sum[v] += d;
           over_cells(window, [&](Dim i, Dim j, std::int32_t number) {
             T* const q = corner + i * line + j * cell;
@@ -207,6 +210,7 @@ class WeightGradient {
       : s_(s), bands_(bands), reader_(s.conv), x_(x), pooled_(pooled), dz_(dz) {
     overlaps_ = s.pool.overlaps();
     zeroes_ = overlaps_ || !tiles(s.pool.axes[1]) || !tiles(s.pool.axes[2]);
+    by_winners_ = dz == nullptr && winners::suit(s.conv, s.pool);
     if (dz != nullptr && zeroes_) zero_maps(s, dz);
   }
 
@@ -215,7 +219,7 @@ class WeightGradient {
     const Dim at = band.example * s_.pooled() + band.begin * line;
     const T* const image = x_ + band.example * s_.conv.in_plane() * s_.conv.in_c;
     if constexpr (std::is_same_v<T, float>)
-      if (dz_ == nullptr && winners::suit(s_.conv, s_.pool))
+      if (by_winners_)
         return winners::weight_grad_rows(s_.conv, s_.pool, reader_, image, pooled_, at, band.begin,
                                          band.end, dw, db);
     T* const map = map_of(band);
@@ -238,7 +242,7 @@ class WeightGradient {
   const T* x_;
   const PooledGradient<T> pooled_;
   T* dz_;
-  bool overlaps_, zeroes_;
+  bool overlaps_, zeroes_, by_winners_;
 };
 
 }  // namespace
@@ -263,23 +267,21 @@ void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogu
   const Bands parts = bands(s);
   const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
   const Dim all = s.conv.batch * parts.count;
-  const bool in_registers = pooled_tiles::suit(s.pool, e.activation);
+  const PooledTiles<T> tiles(s.conv, s.pool, reader, w, e);
+  const bool relu = e.activation == Activation::relu;
   parallel_for(all, part_size(s, parts, all), [&](Dim first, Dim last) {
-    T* const map = in_registers ? nullptr : map_workspace<T>(s, parts);
     for (Dim i = first; i < last; ++i) {
       const Band band = band_at(s, parts, i);
       const Dim at = band.example * s.pooled() + band.begin * line;
+      std::uint8_t* const numbers = where == nullptr ? nullptr : where + at;
       const T* const from = x + band.example * image;
-      if (in_registers) {
-        pooled_tiles::rows(s.conv, s.pool, reader, from, w, band.begin, band.end, e, y + at,
-                           where == nullptr ? nullptr : where + at);
-        continue;
-      }
+      if (tiles.rows(from, band.begin, band.end, y + at, numbers)) continue;
+      T* const map = map_workspace<T>(s, parts);
       direct::output_rows(s.conv, reader, from, w, band.top, band.bottom, map, e);
       if (where == nullptr)
-        pool_rows<T, false>(s, map, band.top, band.begin, band.end, y + at, nullptr);
+        pool_rows<T, false>(s, relu, map, band.top, band.begin, band.end, y + at, nullptr);
       else
-        pool_rows<T, true>(s, map, band.top, band.begin, band.end, y + at, where + at);
+        pool_rows<T, true>(s, relu, map, band.top, band.begin, band.end, y + at, numbers);
     }
   });
 }
@@ -290,12 +292,12 @@ Dim conv_max_pool_grad_scratch(const ConvPoolShape& s) {
 
 template <class T>
 void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const std::uint8_t* where,
-                        const T* relu_y, T* dw, T* db, T* dz, T* scratch) {
+                        T* dw, T* db, T* dz, T* scratch) {
   const Dim weights = s.conv.weights(), filters = s.conv.out_c;
   const Bands parts = bands(s);
   const Dim all = s.conv.batch * parts.count, size = part_size(s, parts, kMostSlices);
   const Dim slices = slice_count(s, parts);
-  const WeightGradient<T> gradient(s, parts, x, {dy, relu_y, where}, dz);
+  const WeightGradient<T> gradient(s, parts, x, {dy, where}, dz);
   T* const biases = scratch + slices * weights;
   parallel_chunks(slices, [&](std::int64_t slice) {
     T *const dw_slice = scratch + slice * weights, *const db_slice = biases + slice * filters;
@@ -312,7 +314,7 @@ void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const s
   template void conv_max_pool<T>(const ConvPoolShape&, const T*, const T*, const Epilogue<T>&, T*, \
                                  std::uint8_t*);                                                   \
   template void conv_max_pool_grad<T>(const ConvPoolShape&, const T*, const T*,                    \
-                                      const std::uint8_t*, const T*, T*, T*, T*, T*);
+                                      const std::uint8_t*, T*, T*, T*, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)
 #undef LAMINA_INSTANTIATE

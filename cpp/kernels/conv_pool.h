@@ -19,16 +19,16 @@ struct ConvPoolShape {
 // Windows small enough for a byte, direct convolution, and a map that fits the cache.
 bool conv_pool_suits(const ConvPoolShape& s);
 
-// `where`, the winner's number in its window, may be null.
+// `where`, the winner's number in its window or kNoWinner, may be null.
 template <class T>
 void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogue<T>& e, T* y,
                    std::uint8_t* where);
 
-// dy is the gradient of y, passed on where relu_y > 0 unless that is null. dw and db are sums over
-// the batch; dz is the gradient of the convolution's output before its relu. db and dz may be null.
+// dy is the gradient of y. dw and db are sums over the batch; dz is the gradient of the
+// convolution's output before its relu, if it had one. db and dz may be null.
 Dim conv_max_pool_grad_scratch(const ConvPoolShape& s);
 template <class T>
 void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const std::uint8_t* where,
-                        const T* relu_y, T* dw, T* db, T* dz, T* scratch);
+                        T* dw, T* db, T* dz, T* scratch);
 
 }  // namespace lamina

@@ -13,6 +13,7 @@ namespace lamina::direct {
 namespace {
 
 using patches::ceil_div;
+using patches::evenly;
 
 constexpr double kPartWork = 3e5;  // multiply-adds worth handing to another thread
 constexpr Dim kMostSlices = 64;
@@ -190,13 +191,6 @@ constexpr auto kPixelTiles = pixel_tiles<T>(std::make_integer_sequence<int, tile
 template <class T>
 constexpr auto kTapTiles = tap_tiles<T>(std::make_integer_sequence<int, kTileTaps>());
 
-// Calls body(first, count) for `n` things in as few tiles of at most `most` as possible, evenly.
-template <class Body>
-void evenly(Dim n, Dim most, const Body& body) {
-  const Dim tiles = ceil_div(n, most);
-  for (Dim t = 0; t < tiles; ++t) body(n * t / tiles, n * (t + 1) / tiles - n * t / tiles);
-}
-
 // One or two spatial axes, and places of taps that fit their table.
 bool reads_rows(const ConvShape& s) {
   constexpr Dim kLongRow = 1 << 20, kTallKernel = 64;
@@ -263,10 +257,16 @@ const T* Reader<T>::rows(const T* image, Dim begin, Dim end) const {
   const ConvShape& s = shape_;
   const Dim first = s.cell(1, begin, 0);
   if (!copies_) return image + first * line_ - s.pad[2] * s.in_c;
-  const Dim count = s.cell(1, end - 1, s.kernel[1] - 1) + 1 - first;
-  T* const copy = workspace<T>(patches::kSlot, count * line_);
-  copy_rows(image, first, count, copy);
+  const Dim size = extent(begin, end);
+  T* const copy = workspace<T>(patches::kSlot, size);
+  copy_rows(image, first, size / line_, copy);
   return copy;
+}
+
+template <class T>
+Dim Reader<T>::extent(Dim begin, Dim end) const {
+  const ConvShape& s = shape_;
+  return (s.cell(1, end - 1, s.kernel[1] - 1) + 1 - s.cell(1, begin, 0)) * line_;
 }
 
 // Rows [first, first + count) of the image, which may lie outside, with what lies before and after.

@@ -32,6 +32,8 @@ class Reader {
 
   // The first tap of the first pixel of output rows [begin, end).
   const T* rows(const T* image, Dim begin, Dim end) const;
+  // Elements from there to the end of the last row that they read.
+  Dim extent(Dim begin, Dim end) const;
 
   Dim pixel_step() const { return shape_.stride[2] * shape_.in_c; }
   Dim row_step() const { return shape_.stride[1] * line_; }

@@ -18,6 +18,13 @@ constexpr Dim kMinRows = 28;        // two tiles, for kernels so deep that fewer
 
 inline Dim ceil_div(Dim a, Dim b) { return (a + b - 1) / b; }
 
+// Calls body(first, count) for `n` things in as few tiles of at most `most` as possible, evenly.
+template <class Body>
+LAMINA_INLINE void evenly(Dim n, Dim most, const Body& body) {
+  const Dim tiles = ceil_div(n, most);
+  for (Dim t = 0; t < tiles; ++t) body(n * t / tiles, n * (t + 1) / tiles - n * t / tiles);
+}
+
 // to[0..n) = from[0..n) for runs that are often only a few elements long.
 template <class T>
 LAMINA_INLINE void copy_run(T* to, const T* from, Dim n) {

@@ -1,11 +1,14 @@
 #include "kernels/pooled_tiles.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "kernels/gemm_tile.h"
+#include "kernels/patches.h"
 #include "kernels/winners.h"
 
-namespace lamina::pooled_tiles {
+namespace lamina {
 namespace {
 
 constexpr int kCells = 4;
@@ -19,23 +22,25 @@ struct Windows {
   const std::int32_t* taps;
   Dim count;  // of taps
   const T *w, *bias;
-  Dim filters;  // elements from row to row of w, from window to window of y
-  bool relu;
+  Dim filters;        // elements from row to row of w, from window to window of y
+  T floor;            // of y
+  std::int32_t none;  // the number where no cell is above it
   T* y;
   std::uint8_t* where;
   int tail;  // lanes of the last vector that are there, 0: all
 };
 
-// The largest of four cells, the first of equals, NaN above all: as max_pool has it.
+// The largest of four cells, none of them NaN, if it is above `floor`, and the number of the first
+// of equals.
 template <class T>
-LAMINA_INLINE Vec<T> largest(const Vec<T> (&cells)[kCells], Mask<T>& winner) {
-  Vec<T> best = cells[0];
-  winner = Mask<T>{};
+LAMINA_INLINE Vec<T> largest(const Vec<T> (&cells)[kCells], T floor, std::int32_t none,
+                             Mask<T>& winner) {
+  Vec<T> best = broadcast<T>(floor);
+  winner = Mask<T>{} + none;
 #pragma GCC unroll 4
-  for (int i = 1; i < kCells; ++i) {
-    const Mask<T> better = ~(cells[i] <= best) & (best == best);
-    best = better ? cells[i] : best;
-    winner = better ? Mask<T>{} + i : winner;
+  for (int i = 0; i < kCells; ++i) {
+    winner = cells[i] > best ? Mask<T>{} + i : winner;
+    best = at_least(cells[i], best);
   }
   return best;
 }
@@ -79,12 +84,10 @@ void multiply(const Windows<T>& job) {
 #pragma GCC unroll 8
     for (int i = 0; i < kWindows; ++i) {
 #pragma GCC unroll 4
-      for (int cell = 0; cell < kCells; ++cell) {
+      for (int cell = 0; cell < kCells; ++cell)
         if (job.bias != nullptr) sum[i][v][cell] += bias;
-        if (job.relu) sum[i][v][cell] = at_least(sum[i][v][cell], Vec<T>{});
-      }
       Mask<T> winner;
-      const Vec<T> best = largest<T>(sum[i][v], winner);
+      const Vec<T> best = largest<T>(sum[i][v], job.floor, job.none, winner);
       const Dim at = i * job.filters + v * kLanes<T>;
       const bool last = kTail && v == kVectors - 1;
       if (last)
@@ -106,17 +109,12 @@ void multiply_windows(const Windows<T>& job, Dim columns) {
     two ? multiply<T, kWindows, 2, false>(job) : multiply<T, kWindows, 1, false>(job);
 }
 
-// Tiles over `n` neighbouring windows, as many at a time as fit the registers.
-template <class T>
-void over_windows(Windows<T> job, Dim n, Dim columns) {
-  const auto move_on = [&job](Dim windows) {
-    job.x += windows * 2 * job.pixel_step;
-    job.y += windows * job.filters;
-    if (job.where != nullptr) job.where += windows * job.filters;
-  };
-  for (; n >= kMostWindows; n -= kMostWindows, move_on(kMostWindows))
-    multiply_windows<T, kMostWindows>(job, columns);
-  for (; n > 0; --n, move_on(1)) multiply_windows<T, 1>(job, columns);
+// A tile of `n` windows.
+template <class T, int kWindows = kMostWindows>
+void multiply_windows(const Windows<T>& job, Dim n, Dim columns) {
+  if constexpr (kWindows > 1)
+    if (n < kWindows) return multiply_windows<T, kWindows - 1>(job, n, columns);
+  multiply_windows<T, kWindows>(job, columns);
 }
 
 bool side_by_side(const PoolAxis& axis) {
@@ -127,46 +125,69 @@ bool side_by_side(const PoolAxis& axis) {
   return !axis.begin.empty();
 }
 
+// NaN if there is one.
+template <class T>
+T sum_of_magnitudes(const T* p, Dim n) {
+  Vec<T> sum{}, other{};
+  Dim i = 0;
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) {
+    sum += abs(load(p + i));
+    other += abs(load(p + i + kLanes<T>));
+  }
+  for (; i < n; i += kLanes<T>)
+    sum += abs(n - i < kLanes<T> ? load_n(p + i, static_cast<int>(n - i)) : load(p + i));
+  return hsum(sum + other);
+}
+
 }  // namespace
 
-bool suit(const PoolShape& pool, Activation activation) {
-  return side_by_side(pool.axes[1]) && side_by_side(pool.axes[2]) &&
-         (activation == Activation::linear || activation == Activation::relu);
+template <class T>
+PooledTiles<T>::PooledTiles(const ConvShape& conv, const PoolShape& pool,
+                            const direct::Reader<T>& reader, const T* w, const Epilogue<T>& e)
+    : conv_(conv), pool_(pool), reader_(reader), w_(w), epilogue_(e) {
+  suits_ = side_by_side(pool.axes[1]) && side_by_side(pool.axes[2]) &&
+           (e.activation == Activation::linear || e.activation == Activation::relu);
+  if (!suits_) return;
+  weights_ = sum_of_magnitudes(w, conv.weights());
+  if (e.bias != nullptr) biases_ = sum_of_magnitudes(e.bias, conv.out_c);
 }
 
 template <class T>
-void rows(const ConvShape& s, const PoolShape& pool, const direct::Reader<T>& reader,
-          const T* image, const T* w, Dim begin, Dim end, const Epilogue<T>& e, T* y,
-          std::uint8_t* where) {
-  const Dim top = pool.axes[1].begin[static_cast<std::size_t>(begin)], left = pool.axes[2].begin[0];
-  const Dim windows = pool.axes[2].outputs();
-  const T* const x = reader.rows(image, top, top + 2 * (end - begin));
+bool PooledTiles<T>::rows(const T* image, Dim begin, Dim end, T* y, std::uint8_t* where) const {
+  if (!suits_) return false;
+  const Dim top = pool_.axes[1].begin[static_cast<std::size_t>(begin)];
+  const Dim bottom = top + 2 * (end - begin), left = pool_.axes[2].begin[0];
+  const T* const x = reader_.rows(image, top, bottom);
+  if (!std::isfinite(sum_of_magnitudes(x, reader_.extent(top, bottom)) * weights_ + biases_))
+    return false;
+  const bool relu = epilogue_.activation == Activation::relu;
+  const Dim windows = pool_.axes[2].outputs(), filters = conv_.out_c;
   Windows<T> job{};
-  job.pixel_step = reader.pixel_step();
-  job.row_step = reader.row_step();
-  job.taps = reader.taps();
-  job.count = s.depth();
-  job.filters = s.out_c;
-  job.relu = e.activation == Activation::relu;
+  job.pixel_step = reader_.pixel_step();
+  job.row_step = reader_.row_step();
+  job.taps = reader_.taps();
+  job.count = conv_.depth();
+  job.filters = filters;
+  job.floor = relu ? T{0} : -std::numeric_limits<T>::infinity();
+  job.none = relu ? kNoWinner : 0;
   for (Dim row = 0; row < end - begin; ++row)
-    for (Dim f = 0; f < s.out_c; f += kMostVectors * kLanes<T>) {
-      const Dim columns = std::min<Dim>(kMostVectors * kLanes<T>, s.out_c - f);
-      const Dim at = row * windows * s.out_c + f;
-      job.x = x + 2 * row * job.row_step + left * job.pixel_step;
-      job.w = w + f;
-      job.bias = e.bias == nullptr ? nullptr : e.bias + f;
-      job.y = y + at;
-      job.where = where == nullptr ? nullptr : where + at;
+    for (Dim f = 0; f < filters; f += kMostVectors * kLanes<T>) {
+      const Dim columns = std::min<Dim>(kMostVectors * kLanes<T>, filters - f);
+      job.w = w_ + f;
+      job.bias = epilogue_.bias == nullptr ? nullptr : epilogue_.bias + f;
       job.tail = static_cast<int>(columns % kLanes<T>);
-      over_windows(job, windows, columns);
+      patches::evenly(windows, kMostWindows, [&](Dim first, Dim n) {
+        const Dim at = (row * windows + first) * filters + f;
+        job.x = x + 2 * row * job.row_step + (left + 2 * first) * job.pixel_step;
+        job.y = y + at;
+        job.where = where == nullptr ? nullptr : where + at;
+        multiply_windows(job, n, columns);
+      });
     }
+  return true;
 }
 
-#define LAMINA_INSTANTIATE(T)                                                                   \
-  template void rows<T>(const ConvShape&, const PoolShape&, const direct::Reader<T>&, const T*, \
-                        const T*, Dim, Dim, const Epilogue<T>&, T*, std::uint8_t*);
-LAMINA_INSTANTIATE(float)
-LAMINA_INSTANTIATE(double)
-#undef LAMINA_INSTANTIATE
+template class PooledTiles<float>;
+template class PooledTiles<double>;
 
-}  // namespace lamina::pooled_tiles
+}  // namespace lamina

@@ -5,15 +5,27 @@
 #include "kernels/direct.h"
 #include "kernels/pool.h"
 
-namespace lamina::pooled_tiles {
+namespace lamina {
 
-// Windows of 2 x 2 side by side, and an activation that fits into a tile.
-bool suit(const PoolShape& pool, Activation activation);
-
-// Pooled rows [begin, end) of an example; `where`, the winners' numbers, may be null.
 template <class T>
-void rows(const ConvShape& s, const PoolShape& pool, const direct::Reader<T>& reader,
-          const T* image, const T* w, Dim begin, Dim end, const Epilogue<T>& e, T* y,
-          std::uint8_t* where);
+class PooledTiles {
+ public:
+  PooledTiles(const ConvShape& conv, const PoolShape& pool, const direct::Reader<T>& reader,
+              const T* w, const Epilogue<T>& e);
 
-}  // namespace lamina::pooled_tiles
+  // Pooled rows [begin, end) of an example; `where`, the winners' numbers, may be null. False, and
+  // nothing written, unless the windows are 2 x 2 side by side, the activation fits into a tile
+  // and no sum can be NaN or infinite: then a comparison of two sums needs one instruction.
+  bool rows(const T* image, Dim begin, Dim end, T* y, std::uint8_t* where) const;
+
+ private:
+  const ConvShape& conv_;
+  const PoolShape& pool_;
+  const direct::Reader<T>& reader_;
+  const T* w_;
+  const Epilogue<T>& epilogue_;
+  bool suits_;
+  T weights_ = 0, biases_ = 0;  // sums of their magnitudes
+};
+
+}  // namespace lamina

@@ -1,6 +1,7 @@
 #include "kernels/winners.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/parallel.h"
 
@@ -30,10 +31,11 @@ LAMINA_INLINE Vec<float> permute(Vec<float> v, Mask<float> numbers) {
 
 // to[window, channel, kPatch] for pooled rows [begin, end). x: what the first row of the
 // convolution's output under them reads first.
-void fill_patches(const ConvShape& conv, const PoolShape& pool, const float* x, Dim row_step,
-                  Dim begin, Dim end, float* to) {
+template <class Channels>
+void fill_patches(Channels channels, const PoolShape& pool, const float* x, Dim row_step, Dim begin,
+                  Dim end, float* to) {
   const std::vector<Dim>& top = pool.axes[1].begin;
-  const Dim channels = conv.in_c, first = top[static_cast<std::size_t>(begin)];
+  const Dim first = top[static_cast<std::size_t>(begin)];
   for (Dim row = begin; row < end; ++row)
     for (const Dim left : pool.axes[2].begin) {
       const float* const corner =
@@ -60,10 +62,9 @@ void multiply_windows(const Strip& strip, const float* patches, Dim patch_step, 
   for (Dim i = 0; i < windows; ++i, patches += patch_step, at += filters) {
     const Vec<float> patch = load(patches);
     for (int v = 0; v < kCount; ++v) {
-      const Vec<float> d = pooled.load(strip, at, v);
-      const Mask<float> number =
-          ByteLanes<float>::load(pooled.where + at + v * kLanes<float>, strip.left(v));
-      const Mask<float> cell = number + (number & 2);  // 0, 1 and in the next row 4, 5
+      Mask<float> winner;
+      const Vec<float> d = pooled.load(strip, at, v, winner);
+      const Mask<float> cell = winner + (winner & 2);  // 0, 1 and in the next row 4, 5
       bias[v] += d;
 #pragma GCC unroll 9
       for (int t = 0; t < kTaps; ++t)
@@ -100,7 +101,10 @@ void weight_grad_rows(const ConvShape& conv, const PoolShape& pool,
   float* const patches = workspace<float>(kSlot, windows * channels * kPatch);
   const float* const x = reader.rows(image, pool.axes[1].begin[static_cast<std::size_t>(begin)],
                                      pool.axes[1].end[static_cast<std::size_t>(end - 1)]);
-  fill_patches(conv, pool, x, reader.row_step(), begin, end, patches);
+  if (channels == 1)  // its pixels lie side by side
+    fill_patches(std::integral_constant<Dim, 1>{}, pool, x, reader.row_step(), begin, end, patches);
+  else
+    fill_patches(channels, pool, x, reader.row_step(), begin, end, patches);
   for (Dim c = 0; c < channels; ++c) {
     const auto multiply = [&](const auto& strip, Dim f) {
       multiply_windows(strip, patches + c * kPatch, channels * kPatch, windows, pooled, at + f,

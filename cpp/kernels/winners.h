@@ -20,25 +20,47 @@ struct ByteLanes {
   static LAMINA_INLINE Mask<T> load(const std::uint8_t* p, Dim left) {
     Bytes v{};
     std::memcpy(&v, p, bytes(left));
-    return __builtin_convertvector(v, Mask<T>);
+    return widen(v);
   }
   static LAMINA_INLINE void store(std::uint8_t* p, Mask<T> numbers, Dim left) {
     const Bytes v = __builtin_convertvector(numbers, Bytes);
     std::memcpy(p, &v, bytes(left));
   }
+
+ private:
+  // Without help the compiler takes the bytes one by one through general registers.
+  static LAMINA_INLINE Mask<T> widen(Bytes v) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+      return (Mask<T>)_mm512_cvtepu8_epi32((__m128i)v);
+    else
+      return (Mask<T>)_mm512_cvtepu8_epi64(_mm_cvtsi64_si128((long long)v));
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4)
+      return (Mask<T>)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)v));
+    else
+      return (Mask<T>)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128((int)v));
+#else
+    return __builtin_convertvector(v, Mask<T>);
+#endif
+  }
 };
 
-// The gradient of a pooled map before a relu, whose output is relu_y unless that is null.
+// In place of a winner's number where a relu after the convolution leaves nothing of the window: no
+// cell has a gradient. So the way back needs not read the relu's output.
+constexpr std::uint8_t kNoWinner = 255;
+
+// The gradient of a pooled map and the cells it goes to.
 template <class T>
 struct PooledGradient {
-  const T *dy, *relu_y;
+  const T* dy;
   const std::uint8_t* where;
 
+  // From index `at` on; none where there is no winner.
   template <class Strip>
-  LAMINA_INLINE Vec<T> load(const Strip& strip, Dim at, int v) const {
-    const Vec<T> d = strip.load(dy + at, v);
-    if (relu_y == nullptr) return d;
-    return strip.load(relu_y + at, v) > Vec<T>{} ? d : Vec<T>{};
+  LAMINA_INLINE Vec<T> load(const Strip& strip, Dim at, int v, Mask<T>& winner) const {
+    winner = ByteLanes<T>::load(where + at + v * kLanes<T>, strip.left(v));
+    return winner != Mask<T>{} + kNoWinner ? strip.load(dy + at, v) : Vec<T>{};
   }
 };
 

@@ -28,7 +28,7 @@ ConvPoolShape bound_shape(const Shape& x, const Shape& w, const Attrs& attrs) {
 }
 
 // ---- conv_max_pool(x, w, optional bias; conv's attributes, pool_...) -> y, number of the winner
-// in its window
+// in its window (kNoWinner where a relu lets none through)
 
 std::vector<Spec> infer_conv_max_pool(const InferArgs& a) {
   const Spec map = conv_spec(a);
@@ -52,11 +52,11 @@ Bound bind_conv_max_pool(const BindArgs& a) {
   return bound;
 }
 
-// ---- conv_max_pool_grad(x, dy, winners, y if relu is to be undone; kernel_shape, ...)
-// -> dw, db, gradient of the convolution's output
+// ---- conv_max_pool_grad(x, dy, winners; kernel_shape, ...) -> dw, db, gradient of the
+// convolution's output (before its relu: the winners tell where that lets through)
 
 std::vector<Spec> infer_conv_max_pool_grad(const InferArgs& a) {
-  if (a.in.size() != 4) require_count(a, 3);
+  require_count(a, 3);
   require_floating(a[0], "x");
   require_same_dtype(a[0], a[1]);
   const Shape w = attr_shape(a.attrs, "kernel_shape", a[0].shape.size());
@@ -66,13 +66,11 @@ std::vector<Spec> infer_conv_max_pool_grad(const InferArgs& a) {
     shape_error("dy has shape " + to_string(a[1].shape) + ", the pooling's output " + to_string(y));
   if (a[2].dtype != DType::u8 || a[2].shape != y)
     shape_error("winners must be uint8 of dy's shape");
-  if (a.in.size() == 4 && !(a[3] == a[1])) shape_error("y must be like dy");
   return {{a[0].dtype, w}, {a[0].dtype, {w.back()}}, {a[0].dtype, map}};
 }
 
 Bound bind_conv_max_pool_grad(const BindArgs& a) {
   const ConvPoolShape s = bound_shape(a.in[0].shape, a.out[0].shape, a.attrs);
-  const bool has_relu = a.in.size() == 4;
   Bound bound;
   bound.flops = 2 * s.conv.multiply_adds() + s.pool.work();
   bound.scratch_bytes =
@@ -80,9 +78,8 @@ Bound bind_conv_max_pool_grad(const BindArgs& a) {
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
-      conv_max_pool_grad(s, r.in<T>(0), r.in<T>(1), r.in<std::uint8_t>(2),
-                         has_relu ? r.in<T>(3) : nullptr, r.out<T>(0), r.out<T>(1), r.out<T>(2),
-                         reinterpret_cast<T*>(r.scratch));
+      conv_max_pool_grad(s, r.in<T>(0), r.in<T>(1), r.in<std::uint8_t>(2), r.out<T>(0), r.out<T>(1),
+                         r.out<T>(2), reinterpret_cast<T*>(r.scratch));
     };
   });
   return bound;

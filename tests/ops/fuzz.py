@@ -149,7 +149,7 @@ TEMPLATES: dict[str, list[Call]] = {
     ],
     "conv_max_pool_grad": [
         (
-            floats((2, 6, 7, 3), (2, 6, 4, 4)) + [(U, (2, 6, 4, 4)), (F, (2, 6, 4, 4))],
+            floats((2, 6, 7, 3), (2, 6, 4, 4)) + [(U, (2, 6, 4, 4))],
             {"padding": "same", **CONV_POOL, "kernel_shape": [3, 3, 3, 4]},
         )
     ],

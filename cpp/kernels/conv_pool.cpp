@@ -256,7 +256,7 @@ bool conv_pool_suits(const ConvPoolShape& s) {
     cells *= longest;
   }
   const Dim map_bytes = s.map() * Dim{sizeof(float)};
-  return direct::suits(s.conv) && cells > 0 && cells < 256 && s.pooled() > 0 &&
+  return direct::suits(s.conv) && cells > 0 && cells <= kMostCells && s.pooled() > 0 &&
          (!s.pool.axes[1].overlaps() || map_bytes <= kLargestMapBytes);
 }
 

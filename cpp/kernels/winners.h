@@ -1,7 +1,7 @@
 // The weight gradient of a convolution from the winners of the pooling after it. Of the four cells
-// of a 2 x 2 window one has a gradient; which one differs from filter to filter. The part of the
-// image that a window's cells see fits a vector, so a permutation gives each filter the pixel its
-// winner saw: a quarter of the products, and no map of gradients.
+// of a 2 x 2 window one has a gradient; which one differs from filter to filter. What a tap reads
+// for these cells are two pixels in each of two rows, so a permutation of two vectors gives each
+// filter the pixel its winner saw: a quarter of the products, and no map of gradients.
 #pragma once
 
 #include "kernels/direct.h"
@@ -12,7 +12,7 @@ namespace lamina {
 // Numbers of winners in memory, a byte each.
 template <class T>
 struct ByteLanes {
-  typedef std::uint8_t Bytes __attribute__((vector_size(kLanes<T>)));
+  typedef std::int8_t Bytes __attribute__((vector_size(kLanes<T>)));
 
   static LAMINA_INLINE std::size_t bytes(Dim left) {
     return left >= kLanes<T> ? sizeof(Bytes) : static_cast<std::size_t>(left);
@@ -32,23 +32,23 @@ struct ByteLanes {
   static LAMINA_INLINE Mask<T> widen(Bytes v) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4)
-      return (Mask<T>)_mm512_cvtepu8_epi32((__m128i)v);
+      return (Mask<T>)_mm512_cvtepi8_epi32((__m128i)v);
     else
-      return (Mask<T>)_mm512_cvtepu8_epi64(_mm_cvtsi64_si128((long long)v));
+      return (Mask<T>)_mm512_cvtepi8_epi64(_mm_cvtsi64_si128((long long)v));
 #elif defined(__AVX2__)
     if constexpr (sizeof(T) == 4)
-      return (Mask<T>)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)v));
+      return (Mask<T>)_mm256_cvtepi8_epi32(_mm_cvtsi64_si128((long long)v));
     else
-      return (Mask<T>)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128((int)v));
+      return (Mask<T>)_mm256_cvtepi8_epi64(_mm_cvtsi32_si128((int)v));
 #else
     return __builtin_convertvector(v, Mask<T>);
 #endif
   }
 };
 
-// In place of a winner's number where a relu after the convolution leaves nothing of the window: no
-// cell has a gradient. So the way back needs not read the relu's output.
-constexpr std::uint8_t kNoWinner = 255;
+// In place of a winner's number, any negative one says that a relu after the convolution leaves
+// nothing of the window: no cell has a gradient. So the way back needs not read the relu's output.
+constexpr int kNoWinner = -1, kMostCells = 127;
 
 // The gradient of a pooled map and the cells it goes to.
 template <class T>
@@ -56,17 +56,17 @@ struct PooledGradient {
   const T* dy;
   const std::uint8_t* where;
 
-  // From index `at` on; none where there is no winner.
+  // From index `at` on; zero where there is no winner.
   template <class Strip>
   LAMINA_INLINE Vec<T> load(const Strip& strip, Dim at, int v, Mask<T>& winner) const {
     winner = ByteLanes<T>::load(where + at + v * kLanes<T>, strip.left(v));
-    return winner != Mask<T>{} + kNoWinner ? strip.load(dy + at, v) : Vec<T>{};
+    return (Vec<T>)((Mask<T>)strip.load(dy + at, v) & ~(winner >> (8 * sizeof(T) - 1)));
   }
 };
 
 namespace winners {
 
-// 3 x 3 kernels, windows of 2 x 2, and vectors that hold what they see.
+// 3 x 3 kernels, windows of 2 x 2, and vectors that hold two pixels.
 bool suit(const ConvShape& conv, const PoolShape& pool);
 
 // Adds to dw and db the gradient from pooled rows [begin, end) of an example, whose gradients

@@ -13,7 +13,8 @@ class Distinct {
  public:
   // Bytes for `ids` numbers of [0, range); of them at most `most` are distinct.
   static std::size_t bytes(Dim ids, Dim range) {
-    return static_cast<std::size_t>(2 * ids + 2 * most(ids, range) + range) * sizeof(std::int32_t);
+    return static_cast<std::size_t>(2 * ids + 2 * (most(ids, range) + 1) + range) *
+           sizeof(std::int32_t);
   }
   static Dim most(Dim ids, Dim range) { return ids < range ? ids : range; }
 
@@ -21,8 +22,8 @@ class Distinct {
       : slots_(reinterpret_cast<std::int32_t*>(memory)),
         next_(slots_ + ids),
         values_(next_ + ids),
-        heads_(values_ + most(ids, range)),
-        slot_of_(heads_ + most(ids, range)),
+        heads_(values_ + most(ids, range) + 1),
+        slot_of_(heads_ + most(ids, range) + 1),
         ids_(ids) {}
 
   // id(place) is the number that stands there. Slots are numbered in the order of first appearance.
@@ -32,14 +33,16 @@ class Distinct {
     for (Dim i = 0; i < ids_; ++i) {
       const Dim value = id(i);
       // Whatever slot_of_ held before: it counts only if that slot is taken, and by this number. So
-      // the time depends on the ids and not on their range.
+      // the time depends on the ids and not on their range. Without a branch, for whether a number
+      // is new cannot be foretold.
       const Dim known = slot_of_[value];
-      if (known < 0 || known >= count_ || values_[known] != value) {
-        values_[count_] = static_cast<std::int32_t>(value);
-        heads_[count_] = -1;
-        slot_of_[value] = static_cast<std::int32_t>(count_++);
-      }
-      slots_[i] = slot_of_[value];
+      const bool is_taken = static_cast<std::uint64_t>(known) < static_cast<std::uint64_t>(count_);
+      const bool is_old = is_taken & (values_[is_taken ? known : 0] == value);
+      const Dim slot = is_old ? known : count_;
+      values_[count_] = static_cast<std::int32_t>(value);
+      heads_[count_] = -1;
+      slot_of_[value] = slots_[i] = static_cast<std::int32_t>(slot);
+      count_ += is_old ? 0 : 1;
     }
     for (Dim i = ids_ - 1; i >= 0; --i) {
       next_[i] = heads_[slots_[i]];
@@ -56,7 +59,7 @@ class Distinct {
 
  private:
   std::int32_t *slots_, *next_;    // by place
-  std::int32_t *values_, *heads_;  // by slot
+  std::int32_t *values_, *heads_;  // by slot, and one more that nothing is read from
   std::int32_t* slot_of_;          // by number
   Dim ids_, count_ = 0;
 };

@@ -77,7 +77,9 @@ class ForwardPass {
         s_(call.shape),
         cell_(cell),
         scratch_(s_, call.gates != nullptr, scratch),
-        packed_(s_.units, kGruGates, call.recurrent) {}
+        packed_(s_.units, kGruGates, call.recurrent),
+        streams_(call.gates != nullptr &&
+                 streams_kept<T>(s_, kept() + s_.units, {call.gates, call.before})) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
@@ -118,6 +120,7 @@ class ForwardPass {
     if (call_.mask != nullptr) zero_row(slice.output, count);
     run_projected(call_, slice, wide(), slice.packed_kernel, scratch_.projected,
                   [&](Dim step, const auto& z_at) { run_step(slice, step, z_at); });
+    if (streams_) finish_streams();
     finish(slice);
   }
 
@@ -160,7 +163,8 @@ class ForwardPass {
     T *const h = slice.h + i * n, *const held = slice.output + i * n;
     T* const y =
         call_.options.return_sequences ? at(call_.y, slice.place(i, step, s_.steps)) : nullptr;
-    const Kept<T> keep{.gates = call_.gates == nullptr ? nullptr : call_.gates + kept_at * kept(),
+    const Kept<T> keep{.streams = streams_,
+                       .gates = call_.gates == nullptr ? nullptr : call_.gates + kept_at * kept(),
                        .cell = nullptr,
                        .before = at(call_.before, kept_at),
                        .output = call_.mask == nullptr ? y : held};
@@ -193,6 +197,7 @@ class ForwardPass {
   const Cell cell_;
   const ForwardScratch<T> scratch_;
   const PackedGates<T> packed_;
+  const bool streams_;
 };
 
 template <class T>

@@ -88,7 +88,10 @@ class ForwardPass {
       : call_(call),
         s_(call.shape),
         cell_(cell),
-        scratch_(s_, Cell::kGates, call.gates != nullptr, scratch) {}
+        scratch_(s_, Cell::kGates, call.gates != nullptr, scratch),
+        streams_(call.gates != nullptr &&
+                 streams_kept<T>(s_, (Cell::kGates + 1 + Cell::kHasCell) * s_.units,
+                                 {call.gates, call.cells, call.inputs})) {}
 
   void run() const {
     if (s_.batch == 0 || s_.units == 0) return;
@@ -131,6 +134,7 @@ class ForwardPass {
     start(slice);
     run_projected(call_, slice, wide(), slice.packed_kernel, scratch_.projected,
                   [&](Dim step, const auto& z_at) { run_step(slice, step, z_at); });
+    if (streams_) finish_streams();
     finish(slice);
   }
 
@@ -171,7 +175,8 @@ class ForwardPass {
       if (call_.mask == nullptr || call_.mask[slice.place(i, t, s_.steps)]) {
         T* const output = call_.mask != nullptr ? slice.output + i * n : output_at(slice, i, step);
         cell_.forward(n, z_at(i, t), slice.product + i * wide(), slice.h + i * n, slice.c + i * n,
-                      {.gates = call_.gates == nullptr ? nullptr : call_.gates + kept * wide(),
+                      {.streams = streams_,
+                       .gates = call_.gates == nullptr ? nullptr : call_.gates + kept * wide(),
                        .cell = at(call_.cells, kept),
                        .before = at(call_.inputs, kept),
                        .output = output});
@@ -214,6 +219,7 @@ class ForwardPass {
   const RnnShape& s_;
   const Cell cell_;
   const ForwardScratch<T> scratch_;
+  const bool streams_;
 };
 
 // ---- Backward.

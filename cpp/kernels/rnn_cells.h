@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/rnn.h"
+#include "kernels/stream.h"
 #include "kernels/vec.h"
 
 #if defined(__AVX512F__)
@@ -149,10 +150,19 @@ LAMINA_INLINE void each_vector(Dim n, const Body& body) {
 // What a row's step leaves behind, besides the state. Null: not wanted.
 template <class T>
 struct Kept {
-  T* gates;   // activated
-  T* cell;    // the new c
-  T* before;  // h before the step
-  T* output;  // the new h
+  bool streams;  // past the caches; all are aligned to vectors then, and so is the row's length
+  T* gates;      // activated
+  T* cell;       // the new c
+  T* before;     // h before the step
+  T* output;     // the new h
+
+  template <class Store>
+  LAMINA_INLINE void put(T* to, Vec<T> v, const Store& store) const {
+    if (streams)
+      stream<T>(to, v);
+    else
+      store(to, v);
+  }
 };
 
 // ---- Cells: what one step does to one row. `z` holds the projected input, `r` the recurrent
@@ -178,13 +188,13 @@ struct Lstm {
       const Vec<T> cell = f * get(c + j) + i * g;
       put(open + j, o);
       put(c + j, cell);
-      if (kept.before != nullptr) put(kept.before + j, get(h + j));
-      if (kept.cell != nullptr) put(kept.cell + j, cell);
+      if (kept.before != nullptr) kept.put(kept.before + j, get(h + j), put);
+      if (kept.cell != nullptr) kept.put(kept.cell + j, cell, put);
       if (kept.gates == nullptr) return;
-      put(kept.gates + j, i);
-      put(kept.gates + n + j, f);
-      put(kept.gates + 2 * n + j, g);
-      put(kept.gates + 3 * n + j, o);
+      kept.put(kept.gates + j, i, put);
+      kept.put(kept.gates + n + j, f, put);
+      kept.put(kept.gates + 2 * n + j, g, put);
+      kept.put(kept.gates + 3 * n + j, o, put);
     });
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> out = get(open + j) * a.activate(get(c + j));
@@ -220,10 +230,10 @@ struct Simple {
   void forward(Dim n, const T* z, T* r, T* h, T*, const Kept<T>& kept) const {
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> out = a.activate(get(z + j) + get(r + j));
-      if (kept.before != nullptr) put(kept.before + j, get(h + j));
+      if (kept.before != nullptr) kept.put(kept.before + j, get(h + j), put);
       if (kept.output != nullptr) put(kept.output + j, out);
       put(h + j, out);
-      if (kept.gates != nullptr) put(kept.gates + j, out);
+      if (kept.gates != nullptr) kept.put(kept.gates + j, out, put);
     });
   }
 
@@ -247,16 +257,16 @@ struct Gru {
       put(r + j, update);
       put(r + n + j, reset);
       if (kept.gates == nullptr) return;
-      put(kept.gates + j, update);
-      put(kept.gates + n + j, reset);
+      kept.put(kept.gates + j, update, put);
+      kept.put(kept.gates + n + j, reset, put);
     });
     each_vector<T>(n, [&](Dim j, auto get, auto put) LAMINA_INLINE_LAMBDA {
       const Vec<T> product = get(r + 2 * n + j);
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + n + j) * product);
       turn(kept, j, get(r + j), candidate, h + j, get, put);
       if (kept.gates == nullptr) return;
-      put(kept.gates + 2 * n + j, candidate);
-      put(kept.gates + 3 * n + j, product);
+      kept.put(kept.gates + 2 * n + j, candidate, put);
+      kept.put(kept.gates + 3 * n + j, product, put);
     });
   }
 
@@ -275,9 +285,9 @@ struct Gru {
       const Vec<T> candidate = a.activate(get(z + 2 * n + j) + get(r + 2 * n + j));
       turn(kept, j, update, candidate, h + j, get, put);
       if (kept.gates == nullptr) return;
-      put(kept.gates + j, update);
-      put(kept.gates + n + j, get(r + n + j));
-      put(kept.gates + 2 * n + j, candidate);
+      kept.put(kept.gates + j, update, put);
+      kept.put(kept.gates + n + j, get(r + n + j), put);
+      kept.put(kept.gates + 2 * n + j, candidate, put);
     });
   }
 
@@ -286,7 +296,7 @@ struct Gru {
   static LAMINA_INLINE void turn(const Kept<T>& kept, Dim j, Vec<T> update, Vec<T> candidate, T* h,
                                  const Get& get, const Put& put) {
     const Vec<T> state = get(h), out = update * state + (T(1) - update) * candidate;
-    if (kept.before != nullptr) put(kept.before + j, state);
+    if (kept.before != nullptr) kept.put(kept.before + j, state, put);
     if (kept.output != nullptr) put(kept.output + j, out);
     put(h, out);
   }

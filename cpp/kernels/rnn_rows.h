@@ -6,11 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/rnn_cells.h"
 #include "kernels/rnn_slices.h"
+#include "kernels/stream.h"
 
 namespace lamina::rnn {
 
@@ -40,6 +42,18 @@ template <class T>
 void multiply_row(T* to, const T* a, const T* b, Dim n) {
   apply<T>(
       to, n, [](Vec<T> p, Vec<T> q) { return p * q; }, a, b);
+}
+
+// Is what a forward pass keeps for the backward pass to be written past the caches? `elements` are
+// those of a row's step, in buffers that begin at `begins`. It is where the caches keep none of it
+// anyway: then memory need not be read before it is written.
+template <class T>
+bool streams_kept(const RnnShape& s, Dim elements, std::initializer_list<const T*> begins) {
+  constexpr std::size_t kMuch = std::size_t{16} << 20;
+  if (!kCanStream || s.units % kLanes<T> != 0) return false;
+  for (const T* begin : begins)
+    if (reinterpret_cast<std::uintptr_t>(begin) % sizeof(Vec<T>) != 0) return false;
+  return static_cast<std::size_t>(s.places() * elements) * sizeof(T) >= kMuch;
 }
 
 // Has a cache fetch a row that is wanted a little later.

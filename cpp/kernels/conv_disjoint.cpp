@@ -13,7 +13,16 @@ constexpr double kPartWork = 3e5;  // multiply-adds worth handing to another thr
 Dim run(const ConvShape& s) { return s.kernel[2] * s.in_c; }
 Dim kernel_rows(const ConvShape& s) { return s.kernel[0] * s.kernel[1]; }
 
-// w [kernel row, run, filters] -> [kernel row, filters, run], as the product reads it.
+}  // namespace
+
+bool suits(const ConvShape& s) {
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    if (s.kernel[axis] != s.stride[axis] || s.dilation[axis] != 1 || s.pad[axis] != 0 ||
+        s.in[axis] != s.out[axis] * s.kernel[axis])
+      return false;
+  return s.groups == 1 && s.positions() > 1;
+}
+
 template <class T>
 void turn_weights(const ConvShape& s, const T* w, T* turned) {
   const Dim cells = run(s), filters = s.out_c;
@@ -26,28 +35,16 @@ void turn_weights(const ConvShape& s, const T* w, T* turned) {
                });
 }
 
-}  // namespace
-
-bool suits(const ConvShape& s) {
-  for (std::size_t axis = 0; axis < 3; ++axis)
-    if (s.kernel[axis] != s.stride[axis] || s.dilation[axis] != 1 || s.pad[axis] != 0 ||
-        s.in[axis] != s.out[axis] * s.kernel[axis])
-      return false;
-  return s.groups == 1 && s.positions() > 1;
-}
-
-Dim scratch(const ConvShape& s) { return s.weights() + run(s); }
+Dim scratch(const ConvShape& s) { return run(s); }
 
 template <class T>
-void input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, const Epilogue<T>& e,
+void input_grad(const ConvShape& s, const T* dy, const T* turned, T* dx, const Epilogue<T>& e,
                 T* scratch) {
   const Dim cells = run(s), filters = s.out_c, rows = s.batch * s.out[0] * s.out[1];
-  T *const turned = scratch, *const biases = scratch + s.weights();
-  turn_weights(s, w, turned);
   Epilogue<T> spread = e;
   if (e.bias != nullptr) {
-    for (Dim i = 0; i < cells; ++i) biases[i] = e.bias[i % s.in_c];
-    spread.bias = biases;
+    for (Dim i = 0; i < cells; ++i) scratch[i] = e.bias[i % s.in_c];
+    spread.bias = scratch;
   }
   const double work = s.multiply_adds() / static_cast<double>(rows + 1);
   const auto grain = static_cast<Dim>(kPartWork / (work + 1));
@@ -65,7 +62,8 @@ void input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, const Epilog
   });
 }
 
-#define LAMINA_INSTANTIATE(T) \
+#define LAMINA_INSTANTIATE(T)                                    \
+  template void turn_weights<T>(const ConvShape&, const T*, T*); \
   template void input_grad<T>(const ConvShape&, const T*, const T*, T*, const Epilogue<T>&, T*);
 LAMINA_INSTANTIATE(float)
 LAMINA_INSTANTIATE(double)

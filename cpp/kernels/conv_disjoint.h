@@ -8,11 +8,16 @@
 namespace lamina::disjoint {
 
 bool suits(const ConvShape& s);
-Dim scratch(const ConvShape& s);  // elements
 
+// w [kernel row, run, filters] -> [kernel row, filters, run], as the product reads it, where a run
+// are the cells under one row of the kernel.
+template <class T>
+void turn_weights(const ConvShape& s, const T* w, T* turned);
+
+Dim scratch(const ConvShape& s);  // elements
 // e.bias: one for each channel of dx.
 template <class T>
-void input_grad(const ConvShape& s, const T* dy, const T* w, T* dx, const Epilogue<T>& e,
+void input_grad(const ConvShape& s, const T* dy, const T* turned, T* dx, const Epilogue<T>& e,
                 T* scratch);
 
 }  // namespace lamina::disjoint

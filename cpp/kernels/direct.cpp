@@ -211,6 +211,17 @@ Bands bands(const ConvShape& s, Dim least) {
                                     std::min(height, ceil_div(least, row)), height)};
 }
 
+// Those of the outputs, whose bits do not depend on the bands: of one height, and of a lone image
+// as many for each thread.
+Bands output_bands(const ConvShape& s) {
+  constexpr double kLeastWork = 1e5;  // multiply-adds that a thread is woken for
+  const Dim height = std::max<Dim>(1, s.out[1]), threads = threads_at_hand();
+  Dim count = ceil_div(height, bands(s, 1).rows);
+  if (s.batch == 1 && s.multiply_adds() > kLeastWork * static_cast<double>(threads))
+    count = ceil_div(count, threads) * threads;
+  return {s.out[1], ceil_div(height, count)};
+}
+
 // Calls body(image, first row, last row) for bands [begin, end), counted through all images.
 template <class Body>
 void over_bands(const ConvShape& s, const Bands& bands, Dim begin, Dim end, const Body& body) {
@@ -341,9 +352,9 @@ void weight_grad_rows(const ConvShape& s, const Reader<T>& reader, const T* imag
 template <class T>
 void conv(const ConvShape& s, const T* x, const T* w, T* y, const Epilogue<T>& e) {
   const Reader<T> reader(s);
-  const Bands parts = bands(s, 1);
+  const Bands parts = output_bands(s);
   const double band = s.multiply_adds() / static_cast<double>(s.batch * parts.count + 1);
-  const Dim grain = std::max<Dim>(1, static_cast<Dim>(kPartWork / (band + 1)));
+  const Dim grain = s.batch == 1 ? 1 : std::max<Dim>(1, static_cast<Dim>(kPartWork / (band + 1)));
   parallel_for(s.batch * parts.count, grain, [&](Dim first, Dim last) {
     over_bands(s, parts, first, last, [&](Dim image, Dim begin, Dim end) {
       output_rows(s, reader, x + image * s.in_plane() * s.in_c, w, begin, end,

@@ -2,32 +2,19 @@
 // tiles, small enough for L2, the inputs, the products and the outputs.
 #include "kernels/winograd.h"
 
-#include "base/parallel.h"
-#include "kernels/winograd_schemes.h"
+#include "kernels/winograd_block.h"
 
 namespace lamina::winograd {
 namespace {
 
-using tile::kTileRows;
-
-constexpr int kSlot = 2;  // workspace slot of a block's matrices
-constexpr Dim kPanel = tile::kPanel<float>;
-constexpr Dim kBlockBytes = 640 * 1024;  // of L2, for a block's inputs and products
-constexpr Dim kGroupBytes = 4 << 20;     // for the weights that are transformed together
-constexpr int kPanelSlot = 3;            // and of a panel's weights when it is computed by itself
-constexpr Dim kMostTiles = 6 * kTileRows;
-constexpr Dim kLeastTiles = std::min(kTileRows, 7);  // of a block; enough rows for the product
+constexpr Dim kGroupBytes = 4 << 20;  // for the weights that are transformed together
+constexpr int kPanelSlot = 3;         // workspace slot of a panel's when it is computed by itself
 constexpr Dim kFewTiles = 2 * kTileRows;
 constexpr Dim kManyTiles = 512;  // beside whose products the transform of the weights is nothing
 constexpr Dim kDepth = 16;       // inputs whose weights are transformed at a time
 
-// Outputs go by panels of the product. All blocks of tiles pass over a group of panels before the
-// next: so many that their transformed weights stay in the outer caches.
-struct Panels {
-  Dim begin, end;
-  Dim size() const { return end - begin; }
-};
-Dim panels(const ConvShape& s) { return (s.out_c + kPanel - 1) / kPanel; }
+// All blocks of tiles pass over a group of panels before the next: so many that their transformed
+// weights stay in the outer caches.
 template <class Scheme>
 Dim group_size(const ConvShape& s) {
   const Dim bytes = Scheme::Products::size(s.in_c, kPanel) * Dim{sizeof(float)};
@@ -38,20 +25,6 @@ Dim group_size(const ConvShape& s) {
 template <class Scheme>
 bool has_few_tiles(const ConvShape& s) {
   return Scheme::grid(s).tiles() <= kFewTiles;
-}
-
-// Blocks of equal sizes that the tiles are cut into: small enough for L2, and where there are few,
-// as many as the threads can share evenly.
-template <class Scheme>
-Dim block_count(const ConvShape& s, Dim tiles) {
-  const Dim bytes = Scheme::kProducts * Dim{sizeof(float)} * (round_up(s.in_c, kLane) + kPanel);
-  const Dim most = std::clamp<Dim>(kBlockBytes / bytes, kTileRows, kMostTiles);
-  const Dim threads = threads_at_hand();
-  const Dim for_cache = (tiles + most - 1) / most;
-  const Dim for_threads =
-      std::max(std::min(2 * threads, tiles / kTileRows), std::min(threads, tiles / kLeastTiles));
-  const Dim count = std::max({Dim{1}, for_cache, for_threads});
-  return count > threads ? std::min(tiles, round_up(count, threads)) : count;
 }
 
 // ---- Weights: for every panel of outputs the matrices (input, output), as the product reads them.
@@ -85,65 +58,27 @@ void transform_weights(const ConvShape& s, const float* w, Weights kind, Panels 
 
 // ---- One block of tiles
 
-// products = inputs weights, rows of tiles by a few columns: in_c products for each element, in
-// order. The register tiles are called directly: these products are so small that arithmetic about
-// blocks would show.
-void multiply(const ConvShape& s, Dim tiles, Dim columns, const float* inputs, Dim inputs_row,
-              const float* weights, float* products, Dim products_row) {
-  constexpr Dim kMostDepth = 512;  // a panel of the weights stays in the first-level cache
-  if (s.in_c > kMostDepth)
-    return gemm_packed_serial<float>(tiles, columns, s.in_c, inputs, inputs_row, weights, products,
-                                     products_row, {});
-  tile::Job<float> job{};
-  job.k = s.in_c;
-  job.a_row = inputs_row;
-  job.a_k = 1;
-  job.b = weights;
-  job.b_k = kPanel;
-  job.ldc = products_row;
-  const int vectors = static_cast<int>(columns / kLane);
-  const Dim count = (tiles + kTileRows - 1) / kTileRows;
-  const Dim rows = tiles / count, longer = tiles % count;
-  for (Dim i = 0, row = 0; i < count; ++i) {
-    const Dim size = rows + (i < longer);
-    job.a = job.ahead = inputs + row * inputs_row;
-    job.c = products + row * products_row;
-    row += size;
-    tile::kTable<float>.get(static_cast<int>(size), vectors, false)(job);
-  }
-}
-
 template <class Scheme>
 void block(const ConvShape& s, const Grid& grid, Dim begin, Dim end, Panels group, const Parts& x,
            const float* weights, const Epilogue<float>& e, const Parts& y) {
   using Products = typename Scheme::Products;
-  const Dim tiles = end - begin;
-  if (tiles == 0) return;
-  const Dim inputs_size = Products::size(tiles, s.in_c);
-  float* const memory =
-      workspace<float>(kSlot, inputs_size + Products::size(tiles, kPanel) + Scheme::kRunScratch);
-  const Products inputs(memory, tiles, s.in_c), products(memory + inputs_size, tiles, kPanel);
-  float* const line = products.data + Products::size(tiles, kPanel);
-  transform_inputs<Scheme>(s, grid, x, begin, end, 0, s.in_c, inputs, line);
-  for (Dim panel = group.begin; panel < group.end; ++panel) {
-    const Dim out = panel * kPanel, last = std::min(out + kPanel, s.out_c);
-    const Dim step = Products::size(s.in_c, kPanel);
-    const float* const w = weights + (panel - group.begin) * step;
-    for (int p = 0; p < Scheme::kProducts; ++p)
-      multiply(s, tiles, round_up(last - out, kLane), inputs.at(p, 0), inputs.row,
-               w + p * (step / Scheme::kProducts), products.at(p, 0), products.row);
-    over_parts(y, out, last, [&](std::size_t i, Dim first_channel, Dim last_channel, Dim at) {
-      if (y.at(i) == nullptr) return;
-      ConvShape part = s;
-      part.out_c = y.channels[i];
-      const Epilogue<float> of_part{e.bias == nullptr ? nullptr : e.bias + at, e.activation};
-      const Products columns = products.from_column(at + first_channel - out);
-      grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
-        Scheme::transform_outputs(part, columns, first, run, first_channel, last_channel, of_part,
-                                  y.at(i));
+  const auto take = [&](const Products& inputs, float* line) {
+    transform_inputs<Scheme>(s, grid, x, begin, end, 0, s.in_c, inputs, line);
+  };
+  block<Scheme>(
+      s, end - begin, group, weights, take, [&](const Products& products, Dim out, Dim last) {
+        over_parts(y, out, last, [&](std::size_t i, Dim first_channel, Dim last_channel, Dim at) {
+          if (y.at(i) == nullptr) return;
+          ConvShape part = s;
+          part.out_c = y.channels[i];
+          const Epilogue<float> of_part{e.bias == nullptr ? nullptr : e.bias + at, e.activation};
+          const Products columns = products.from_column(at + first_channel - out);
+          grid.over_runs(begin, end, [&](const OutputRow& run, Dim first) {
+            Scheme::transform_outputs(part, columns, first, run, first_channel, last_channel,
+                                      of_part, y.at(i));
+          });
+        });
       });
-    });
-  }
 }
 
 template <class Scheme>

@@ -9,6 +9,7 @@
 // is taken depends on the shape of one image only.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "kernels/conv.h"
@@ -45,6 +46,24 @@ void conv_transformed(const ConvShape& s, const Parts& x, const float* transform
                       const Epilogue<float>& e);
 // Is the transform of the weights a noticeable part of the convolution?
 bool transform_counts(const ConvShape& s);
+
+// The largest of all outputs of each image and filter [batch, out_c]; for kernels along one axis
+// and images of one row. These may be rows of a table, told by their numbers.
+struct Places {
+  const float* data;
+  const void* rows = nullptr;  // numbers of them, or null: one cell lies behind the other
+  bool are_long = false;       // 64 bits each, not 32
+  const float* at(Dim i, Dim channels) const {
+    if (rows != nullptr)
+      i = are_long ? static_cast<const std::int64_t*>(rows)[i]
+                   : static_cast<const std::int32_t*>(rows)[i];
+    return data + i * channels;
+  }
+};
+bool has_maxima(const ConvShape& s);
+Dim maxima_scratch(const ConvShape& s);
+void maxima_transformed(const ConvShape& s, const Places& x, const float* transformed, float* most,
+                        const Epilogue<float>& e, float* scratch);
 
 // A part of y that nobody wants may be null.
 void conv(const ConvShape& s, const Parts& x, const float* w, Weights kind, const Parts& y,

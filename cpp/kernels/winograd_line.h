@@ -24,25 +24,20 @@ struct Line {
   // Channels [begin, end) of the inputs of a run of tiles -> row `first` on of `to`.
   static void transform_inputs(const ConvShape& s, const float* x, const OutputRow& run, Dim begin,
                                Dim end, const Products& to, Dim first, float*) {
+    transform_cells(s, run, begin, end, to, first,
+                    [&](Dim cell) { return x + (run.image * s.in[2] + cell) * s.in_c; });
+  }
+
+  // The same for cells that lie anywhere: at(i) is cell i of the run's image.
+  template <class At>
+  static void transform_cells(const ConvShape& s, const OutputRow& run, Dim begin, Dim end,
+                              const Products& to, Dim first, const At& at) {
     for (Dim tile = 0; tile < run.count; ++tile) {
       const Dim left = (run.column + tile) * kOut - s.pad[2];
-      const bool whole = left >= 0 && left + kIn <= s.in[2];
-      const float* const cell = x + (run.image * s.in[2] + left) * s.in_c;
-      float* const row = to.at(0, first + tile);
-      over_channels(begin, end, [&](Dim c, const auto& load_some, const auto&) {
-        V d[kIn], t[kIn];
-        const auto take = [&](const auto& exists) __attribute__((always_inline)) {
-#pragma GCC unroll 8
-          for (int i = 0; i < kIn; ++i) d[i] = exists(i) ? load_some(cell + i * s.in_c + c) : V{};
-        };
-        if (whole)
-          take([](int) { return true; });
-        else
-          take([&](int i) { return left + i >= 0 && left + i < s.in[2]; });
-        Axis::input(d, t);
-#pragma GCC unroll 8
-        for (int i = 0; i < kIn; ++i) store<float>(row + i * to.step + (c - begin), t[i]);
-      });
+      const float* cells[kIn];  // null: outside the image
+      for (int i = 0; i < kIn; ++i)
+        cells[i] = left + i >= 0 && left + i < s.in[2] ? at(left + i) : nullptr;
+      transform_tile(cells, begin, end, to.at(0, first + tile), to.step);
     }
   }
 
@@ -58,10 +53,11 @@ struct Line {
   };
 
   // Row `first` on of the products `from` -> channels [begin, end) of the outputs of a run of
-  // tiles.
-  static void transform_outputs(const ConvShape& s, const Products& from, Dim first,
-                                const OutputRow& run, Dim begin, Dim end, const Epilogue<float>& e,
-                                float* y) {
+  // tiles. Of this, and of the inputs of a tile, there is one copy: in another one the compiler may
+  // join products and sums in another way.
+  [[gnu::noinline]] static void transform_outputs(const ConvShape& s, const Products& from,
+                                                  Dim first, const OutputRow& run, Dim begin,
+                                                  Dim end, const Epilogue<float>& e, float* y) {
     const V least = least_output(e);
     for (Dim tile = 0; tile < run.count; ++tile) {
       const Cells cells(s, run, tile);
@@ -116,6 +112,26 @@ struct Line {
     Axis::kernel_grad(u, g);
 #pragma GCC unroll 8
     for (int k = 0; k < kTaps; ++k) store_some(taps + k * tap_step, g[k]);
+  }
+
+ private:
+  [[gnu::noinline]] static void transform_tile(const float* const (&cells)[kIn], Dim begin, Dim end,
+                                               float* row, Dim step) {
+    const bool whole = std::find(cells, cells + kIn, nullptr) == cells + kIn;
+    over_channels(begin, end, [&](Dim c, const auto& load_some, const auto&) {
+      V d[kIn], t[kIn];
+      const auto take = [&](const auto& exists) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kIn; ++i) d[i] = exists(i) ? load_some(cells[i] + c) : V{};
+      };
+      if (whole)
+        take([](int) { return true; });
+      else
+        take([&](int i) { return cells[i] != nullptr; });
+      Axis::input(d, t);
+#pragma GCC unroll 8
+      for (int i = 0; i < kIn; ++i) store<float>(row + i * step + (c - begin), t[i]);
+    });
   }
 };
 

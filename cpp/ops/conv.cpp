@@ -212,14 +212,17 @@ Bound bind_input_grad(const BindArgs& a) {
     };
     return bound;
   }
-  bound.scratch_bytes =
-      bytes_of(is_disjoint ? disjoint::scratch(s) : conv_input_grad_scratch(s), a.in[0].dtype);
+  const Dim scratch = is_disjoint ? disjoint::scratch(s) + s.weights() : conv_input_grad_scratch(s);
+  bound.scratch_bytes = bytes_of(scratch, a.in[0].dtype);
   bound.run = with_float(a.in[0].dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
     return [=](const Run& r) {
       const Epilogue<T> e{.bias = has_bias ? r.in<T>(2) : nullptr, .activation = activation};
       T* const own = reinterpret_cast<T*>(r.scratch);
-      if (is_disjoint) return disjoint::input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), e, own);
+      if (is_disjoint) {
+        disjoint::turn_weights(s, r.in<T>(1), own);
+        return disjoint::input_grad(s, r.in<T>(0), own, r.out<T>(0), e, own + s.weights());
+      }
       conv_input_grad(s, r.in<T>(0), r.in<T>(1), r.out<T>(0), own);
       finish(s.batch * s.in_plane(), s.in_c, r.out<T>(0), e);
     };

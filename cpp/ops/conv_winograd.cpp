@@ -3,6 +3,8 @@
 // makes them; no layer asks for them. The results have the bits of conv.
 #include "ops/conv_winograd.h"
 
+#include <algorithm>
+
 #include "kernels/winograd.h"
 #include "ops/conv.h"
 #include "ops/conv_parts.h"
@@ -95,12 +97,107 @@ Bound bind_conv(const BindArgs& a) {
   return bound;
 }
 
+// ---- winograd_conv_max(x [n, steps, channels], transformed weights, optional bias; kernel_shape,
+// conv's attributes) -> the largest output of each filter [n, filters]. With has_words the last
+// input are ids [n, steps], and x are their rows in the table that stands in its place.
+
+struct MaxInputs {
+  Spec x;
+  Shape kernel;
+  bool has_words, has_bias;
+
+  explicit MaxInputs(const InferArgs& a)
+      : x(a[0]),
+        has_words(attr_bool(a.attrs, "has_words", false)),
+        has_bias(a.in.size() > (has_words ? 3 : 2)) {
+    if (a.in.size() < 2 || a.in.size() > (has_words ? 4 : 3))
+      throw Error("takes x, weights, at most a bias, and the ids of words");
+    if (has_words) {
+      require_integer(a.in.back(), "ids");
+      require_rank(a.in.back(), 2, "ids");
+      require_rank(x, 2, "the table");
+      x.shape.insert(x.shape.begin(), a.in.back().shape[0]);
+      x.shape[1] = a.in.back().shape[1];
+    }
+    require_rank(x, 3, "x");
+    kernel = attr_shape(a.attrs, "kernel_shape", 3);
+  }
+};
+
+std::vector<Spec> infer_max(const InferArgs& a) {
+  const MaxInputs inputs(a);
+  std::vector<Spec> of_conv{inputs.x, a[1]};
+  if (inputs.has_bias) of_conv.push_back(a[2]);
+  const Spec map = infer_conv({of_conv, a.attrs})[0];
+  return {{map.dtype, {map.shape[0], map.shape[2]}}};
+}
+
+std::vector<std::pair<std::size_t, Dim>> ranges_of_max(const InferArgs& a) {
+  if (!MaxInputs(a).has_words) return {};
+  return {{a.in.size() - 1, a[0].shape[0]}};
+}
+
+// An id that the table has no row for is noted.
+template <class I>
+bool are_rows(const I* ids, Dim count, Dim rows, Failure* failure) {
+  const I* const end = ids + count;
+  const I* const wrong =
+      std::find_if(ids, end, [=](I id) { return id < 0 || static_cast<Dim>(id) >= rows; });
+  if (wrong == end) return true;
+  failure->note("index %lld is out of range", static_cast<long long>(*wrong));
+  return false;
+}
+
+Bound bind_max(const BindArgs& a) {
+  const MaxInputs inputs({a.in, a.attrs});
+  if (!winograd_conv_has_max(inputs.x.shape, inputs.kernel, a.attrs))
+    shape_error("is for what goes Winograd's way along one axis, linear or with relu");
+  const ConvShape s = conv_shape(inputs.x.shape, inputs.kernel, a.attrs);
+  const Activation activation = activation_of(a.attrs);
+  const bool has_bias = inputs.has_bias;
+  const auto run = [=](const Run& r, const winograd::Places& x) {
+    winograd::maxima_transformed(s, x, r.in<float>(1), r.out<float>(0),
+                                 {has_bias ? r.in<float>(2) : nullptr, activation},
+                                 reinterpret_cast<float*>(r.scratch));
+  };
+  Bound bound;
+  bound.flops = 2 * s.multiply_adds();
+  bound.scratch_bytes = static_cast<std::size_t>(winograd::maxima_scratch(s)) * sizeof(float);
+  if (!inputs.has_words) {
+    bound.run = [=](const Run& r) { run(r, {r.in<float>(0)}); };
+    return bound;
+  }
+  const std::size_t last = a.in.size() - 1;
+  const Dim rows = a.in[0].shape[0], words = s.batch * s.in[2];
+  bound.run = with_index(a.in[last].dtype, [&](auto tag) -> Kernel {
+    using I = decltype(tag);
+    return [=](const Run& r) {
+      const I* const ids = r.in<I>(last);
+      if (are_rows(ids, words, rows, r.failure))
+        run(r, {r.in<float>(0), ids, sizeof(I) == sizeof(std::int64_t)});
+      else
+        std::fill_n(r.out<float>(0), s.batch * s.out_c, 0.f);
+    };
+  });
+  return bound;
+}
+
 const Register ops{
     {.name = "winograd_weights", .infer = infer_weights, .bind = bind_weights},
     {.name = "winograd_conv", .infer = infer_conv, .bind = bind_conv},
+    {.name = "winograd_conv_max",
+     .infer = infer_max,
+     .bind = bind_max,
+     .index_ranges = ranges_of_max},
 };
 
 }  // namespace
+
+bool winograd_conv_has_max(const Shape& x, const Shape& w, const Attrs& attrs) {
+  const Activation activation = activation_of(attrs);
+  return x.size() == 3 && (activation == Activation::linear || activation == Activation::relu) &&
+         winograd::has_maxima(conv_shape(x, w, attrs));
+}
 
 Dim kept_weights_size(std::span<const Spec> images, const Shape& w, const Attrs& attrs) {
   const Spec x = joined(images);

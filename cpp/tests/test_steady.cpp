@@ -188,6 +188,108 @@ TEST(WinogradConv, HasTheBitsOfConv) {
   }
 }
 
+TEST(WinogradConvMax, HasTheBitsOfTheMaximumOfConv) {
+  const Tensor table = f32(uniform({50, 24}));
+  for (const Shape& w : {Shape{3, 24, 70}, {5, 24, 32}, {4, 24, 17}, {6, 24, 16}})
+    for (const Dim images : {1, 3})
+      for (const char* activation : {"linear", "relu"})
+        for (const char* padding : {"same", "valid"}) {
+          const Tensor ids = integers({images, 61}, 50, 1, DType::i64);
+          const Tensor kernel = f32(uniform(w, -1, 1, 2)), bias = f32(uniform({w[2]}, -1, 1, 3));
+          Attrs attrs{{"activation", std::string(activation)}, {"padding", std::string(padding)}};
+          const Tensor x = run_one("embedding", {table, ids});
+          const Tensor expected = run_one("max", {run_one("conv", {x, kernel, bias}, attrs)},
+                                          {{"axes", std::vector<std::int64_t>{1}}});
+          attrs["kernel_shape"] = w;
+          const Tensor transformed = run_one("winograd_weights", {kernel});
+          EXPECT_TRUE(
+              same_bits(run_one("winograd_conv_max", {x, transformed, bias}, attrs), expected));
+          expect_same_for_all_threads("winograd_conv_max", {x, transformed, bias}, attrs);
+          attrs["has_words"] = true;
+          EXPECT_TRUE(same_bits(
+              run_one("winograd_conv_max", {table, transformed, bias, ids}, attrs), expected));
+          expect_same_for_all_threads("winograd_conv_max", {table, transformed, bias, ids}, attrs);
+        }
+}
+
+// max(relu(conv(embedding(ids)))), with weights that stay.
+Graph text_graph(DType id_type) {
+  const auto variable = [](const Shape& shape, unsigned seed) {
+    return std::make_shared<Variable>("v", f32(uniform(shape, -1, 1, seed)));
+  };
+  Graph g;
+  Builder b(g);
+  const ValueId x =
+      b.emit("embedding", {b.variable(variable({20, 32}, 1)), b.input({id_type, {2, 40}})});
+  const ValueId y =
+      b.emit("conv", {x, b.variable(variable({5, 32, 48}, 2)), b.variable(variable({48}, 3))},
+             {{"activation", std::string("relu")}});
+  b.output(b.emit("max", {y}, {{"axes", std::vector<std::int64_t>{1}}}));
+  return g;
+}
+
+TEST(WinogradConvMax, StandsForATextsEmbeddingConvolutionAndMaximum) {
+  for (const DType dtype : {DType::i32, DType::i64}) {
+    const auto program = Program::make(text_graph(dtype));
+    EXPECT_EQ(count_ops(program->graph(), "winograd_conv_max"), 1u);
+    for (const char* gone : {"embedding", "conv", "max"})
+      EXPECT_EQ(count_ops(program->graph(), gone), 0u) << gone;
+    EXPECT_EQ(program->input_bounds(), std::vector<Dim>{20});
+    const Tensor ids = integers({2, 40}, 20, 1, dtype);
+    const auto plain = Program::make(text_graph(dtype), {false, false});
+    EXPECT_TRUE(same_bits(program->run({{ids}})[0], plain->run({{ids}})[0]));
+  }
+}
+
+TEST(WinogradConvMax, NotesAWordThatTheTableDoesNotHave) {
+  const auto program = Program::make(text_graph(DType::i32));
+  for (const std::int32_t wrong : {20, -1}) {
+    Tensor ids(Spec{DType::i32, {2, 40}});
+    std::fill_n(ids.data<std::int32_t>(), 80, 3);
+    ids.data<std::int32_t>()[57] = wrong;
+    EXPECT_THROW(program->run({{ids}}), Error);
+  }
+}
+
+TEST(DisjointInputGrad, HasTheBitsOfConvInputGrad) {
+  for (const auto& [dy, w] : {std::pair<Shape, Shape>{{2, 3, 5, 7}, {2, 2, 6, 7}},
+                              {{1, 16, 16, 64}, {2, 2, 32, 64}},
+                              {{3, 4, 9}, {3, 5, 9}},
+                              {{1, 2, 3, 4, 5}, {2, 1, 3, 4, 5}}})
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const std::size_t axes = w.size() - 2;
+      Shape x = dy;
+      x.back() = w[axes];
+      for (std::size_t i = 0; i < axes; ++i) x[i + 1] *= w[i];
+      Attrs attrs{{"input_shape", x},
+                  {"strides", Shape(w.begin(), w.end() - 2)},
+                  {"activation", std::string("sigmoid")}};
+      const Tensor d = to_floating(uniform(dy), dtype), kernel = to_floating(uniform(w), dtype),
+                   bias = to_floating(uniform({w[axes]}), dtype);
+      const Tensor expected = run_one("conv_input_grad", {d, kernel, bias}, attrs);
+      attrs["kernel_shape"] = w;
+      const Tensor turned = run_one("turned_weights", {kernel});
+      EXPECT_TRUE(same_bits(run_one("disjoint_input_grad", {d, turned, bias}, attrs), expected));
+      expect_same_for_all_threads("disjoint_input_grad", {d, turned, bias}, attrs);
+    }
+}
+
+TEST(DisjointInputGrad, ReadsWeightsThatStayTurned) {
+  const auto w = std::make_shared<Variable>("w", f32(uniform({2, 2, 8, 16})));
+  const Attrs attrs{{"input_shape", Shape{1, 8, 8, 8}}, {"strides", Shape{2, 2}}};
+  Graph g;
+  Builder b(g);
+  b.output(b.emit("conv_input_grad", {b.input({DType::f32, {1, 4, 4, 16}}), b.variable(w)}, attrs));
+  const auto program = Program::make(g);
+  EXPECT_EQ(count_ops(program->graph(), "turned_weights"), 1u);
+  const Tensor dy = f32(uniform({1, 4, 4, 16}, -1, 1, 5));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(
+        same_bits(program->run({{dy}})[0], run_one("conv_input_grad", {dy, w->value()}, attrs)));
+    w->assign(f32(uniform({2, 2, 8, 16}, -1, 1, 7)));
+  }
+}
+
 TEST(StripedDense, HasTheBitsOfDense) {
   for (const auto& [k, n] : {std::pair<Dim, Dim>{5, 3}, {700, 64}, {3000, 130}, {513, 300}})
     for (const Dim m : {0, 1, 2, 3})

@@ -32,6 +32,8 @@ TABLES = {"sparse": [0, 5, 2]}
 KERNEL = (3, 3, 16, 8)
 # Their sizes depend on the processor.
 DENSE_WEIGHTS = _core.eager("striped_weights", [_core.Tensor(np.zeros((7, 5), F))], {})[0].shape
+LINE = (3, 16, 20)
+LINE_WEIGHTS = _core.eager("winograd_weights", [_core.Tensor(np.zeros(LINE, F))], {})[0].shape
 KERNEL_WEIGHTS = _core.eager("winograd_weights", [_core.Tensor(np.zeros(KERNEL, F))], {})[0].shape
 
 
@@ -117,6 +119,20 @@ TEMPLATES: dict[str, list[Call]] = {
     "winograd_conv": [
         (floats((1, 12, 12, 16), KERNEL_WEIGHTS, (8,)), {"kernel_shape": [*KERNEL]}),
         (floats((2, 9, 9, 16), KERNEL_WEIGHTS), {"kernel_shape": [*KERNEL], "padding": "same"}),
+    ],
+    "winograd_conv_max": [
+        (floats((2, 14, 16), LINE_WEIGHTS, (20,)), {"kernel_shape": [*LINE], "activation": "relu"}),
+        (
+            [*floats((9, 16), LINE_WEIGHTS), (N, (2, 15))],
+            {"kernel_shape": [*LINE], "padding": "same", "has_words": True},
+        ),
+    ],
+    "turned_weights": [(floats((2, 3, 4, 5)), {})],
+    "disjoint_input_grad": [
+        (
+            floats((2, 3, 4, 6), (2 * 2 * 5 * 6,), (5,)),
+            {"kernel_shape": [2, 2, 5, 6], "input_shape": [2, 6, 8, 5], "strides": [2, 2]},
+        ),
     ],
     "striped_weights": [(floats((7, 5)), {})],
     "striped_dense": [(floats((2, 7), DENSE_WEIGHTS, (5,)), {"columns": 5, "activation": "relu"})],

@@ -32,13 +32,11 @@ struct Line {
   template <class At>
   static void transform_cells(const ConvShape& s, const OutputRow& run, Dim begin, Dim end,
                               const Products& to, Dim first, const At& at) {
-    for (Dim tile = 0; tile < run.count; ++tile) {
-      const Dim left = (run.column + tile) * kOut - s.pad[2];
-      const float* cells[kIn];  // null: outside the image
-      for (int i = 0; i < kIn; ++i)
-        cells[i] = left + i >= 0 && left + i < s.in[2] ? at(left + i) : nullptr;
-      transform_tile(cells, begin, end, to.at(0, first + tile), to.step);
-    }
+    const Dim left = run.column * kOut - s.pad[2];
+    const float* cells[kRunCells];  // null: outside the image
+    for (int i = 0; i < run.count * kOut + kIn - kOut; ++i)
+      cells[i] = left + i >= 0 && left + i < s.in[2] ? at(left + i) : nullptr;
+    transform_run(cells, run.count, begin, end, to.at(0, first), to.row, to.step);
   }
 
   // The outputs of a tile that exist, and the first of them.
@@ -53,7 +51,7 @@ struct Line {
   };
 
   // Row `first` on of the products `from` -> channels [begin, end) of the outputs of a run of
-  // tiles. Of this, and of the inputs of a tile, there is one copy: in another one the compiler may
+  // tiles. Of this, and of the inputs of a run, there is one copy: in another one the compiler may
   // join products and sums in another way.
   [[gnu::noinline]] static void transform_outputs(const ConvShape& s, const Products& from,
                                                   Dim first, const OutputRow& run, Dim begin,
@@ -115,23 +113,29 @@ struct Line {
   }
 
  private:
-  [[gnu::noinline]] static void transform_tile(const float* const (&cells)[kIn], Dim begin, Dim end,
-                                               float* row, Dim step) {
-    const bool whole = std::find(cells, cells + kIn, nullptr) == cells + kIn;
-    over_channels(begin, end, [&](Dim c, const auto& load_some, const auto&) {
-      V d[kIn], t[kIn];
-      const auto take = [&](const auto& exists) __attribute__((always_inline)) {
+  static constexpr int kRunCells = static_cast<int>(kRunTiles) * kOut + kIn - kOut;
+
+  [[gnu::noinline]] static void transform_run(const float* const* cells, Dim tiles, Dim begin,
+                                              Dim end, float* to, Dim row, Dim step) {
+    for (; tiles > 0; --tiles, cells += kOut, to += row) {
+      const float* at[kIn];
+      std::copy_n(cells, kIn, at);
+      const bool whole = at[0] != nullptr && at[kIn - 1] != nullptr;
+      over_channels(begin, end, [&](Dim c, const auto& load_some, const auto&) {
+        V d[kIn], t[kIn];
+        const auto take = [&](const auto& exists) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-        for (int i = 0; i < kIn; ++i) d[i] = exists(i) ? load_some(cells[i] + c) : V{};
-      };
-      if (whole)
-        take([](int) { return true; });
-      else
-        take([&](int i) { return cells[i] != nullptr; });
-      Axis::input(d, t);
+          for (int i = 0; i < kIn; ++i) d[i] = exists(i) ? load_some(at[i] + c) : V{};
+        };
+        if (whole)
+          take([](int) { return true; });
+        else
+          take([&](int i) { return at[i] != nullptr; });
+        Axis::input(d, t);
 #pragma GCC unroll 8
-      for (int i = 0; i < kIn; ++i) store<float>(row + i * step + (c - begin), t[i]);
-    });
+        for (int i = 0; i < kIn; ++i) store<float>(to + i * step + (c - begin), t[i]);
+      });
+    }
   }
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import warnings
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import lamina
 from lamina import layers, ops
+from lamina.models import direct_call
 
 X = np.random.RandomState(0).normal(size=(3, 4)).astype("float32")
 
@@ -21,7 +23,7 @@ def make(*stack: Any) -> lamina.Model:
 
 def programs(model: lamina.Model) -> int:
     """How many programs direct calls have made."""
-    function = model._direct_calls._function
+    function = model._direct_calls._programs.function
     return 0 if function is None else len(function._programs)
 
 
@@ -43,6 +45,28 @@ def test_it_follows_weights_and_attributes() -> None:
     for _ in range(3):
         np.testing.assert_allclose(model(X).numpy(), model.predict(X, verbose=0), rtol=1e-6)
     assert not np.allclose(model(X).numpy(), before + [1.0, 2.0])
+
+
+def test_another_thread_meets_no_program_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(layers.Dense(5, "relu"))
+    before = [model(X).numpy() for _ in range(3)][-1]
+    is_plain = direct_call._is_plain
+    met: list[np.ndarray] = []
+
+    def slow_is_plain(checked: Any) -> bool:
+        monkeypatch.setattr(direct_call, "_is_plain", is_plain)
+        other = threading.Thread(target=lambda: met.extend(model(X).numpy() for _ in range(3)))
+        other.start()
+        other.join()
+        return is_plain(checked)
+
+    monkeypatch.setattr(direct_call, "_is_plain", slow_is_plain)
+    model.layers[0].activation = lamina.activations.tanh
+    after = model(X).numpy()
+    assert not np.allclose(after, before)
+    for outputs in met:
+        np.testing.assert_allclose(outputs, after, rtol=1e-6)
+    assert len(met) == 3
 
 
 def test_training_goes_op_by_op() -> None:

@@ -22,6 +22,16 @@ class _Masked(Exception):
     """The outputs carry a mask, which a program does not return."""
 
 
+class _Programs:
+    """The programs of a model as it is at one revision."""
+
+    def __init__(self, made_at: tuple[int, int] | None, function: TracedFunction | None) -> None:
+        self.made_at = made_at
+        self.function = function
+        self.seen: Any = None  # the kind of the last input
+        self.short: dict[Any, Program] = {}  # by shape and dtype of an array
+
+
 class DirectCalls:
     """The inference programs of one model, made when a kind of input comes the second time.
 
@@ -30,10 +40,8 @@ class DirectCalls:
     """
 
     def __init__(self) -> None:
-        self._made_at: tuple[int, int] | None = None
-        self._function: TracedFunction | None = None
-        self._seen: Any = None
-        self._short: dict[Any, Program] = {}  # by shape and dtype of an array
+        # Replaced as one: other threads never see programs of another revision than `made_at`.
+        self._programs = _Programs(None, None)
 
     def __reduce__(self) -> Any:
         return (DirectCalls, ())  # programs belong to the variables they were traced with
@@ -42,11 +50,11 @@ class DirectCalls:
         """The outputs; None where the call must go op by op."""
         if len(args) != 1 or context.depth or (kwargs and not _only_says_inference(kwargs)):
             return None
-        x = args[0]
-        short = self._short.get((x.shape, x.dtype)) if type(x) is np.ndarray else None
+        x, programs = args[0], self._programs
+        short = programs.short.get((x.shape, x.dtype)) if type(x) is np.ndarray else None
         if (
             short is not None
-            and self._made_at == (revision.attributes, revision.trainable)
+            and programs.made_at == (revision.attributes, revision.trainable)
             and tracing.current_tracer() is None
             and not model.run_eagerly
             and x.flags.c_contiguous
@@ -57,25 +65,25 @@ class DirectCalls:
         if tracing.current_tracer() is not None or not model.built or model.run_eagerly:
             return None
         now = (revision.attributes, revision.trainable)
-        if now != self._made_at:
-            self._made_at, self._seen = now, None
-            self._short.clear()
-            self._function = _traced(model, call) if _is_plain(model) else None
-        if self._function is None:
+        if now != programs.made_at:
+            programs = _Programs(now, _traced(model, call) if _is_plain(model) else None)
+            self._programs = programs
+        function = programs.function
+        if function is None:
             return None
         kind = (x.shape, x.dtype)
-        if kind != self._seen:  # a trace pays for inputs that come again
-            self._seen = kind
+        if kind != programs.seen:  # a trace pays for inputs that come again
+            programs.seen = kind
             return None
         try:
-            outputs = self._function(x)
+            outputs = function(x)
         except _Masked:
-            self._function = None
+            programs.function = None
             return None
-        if type(x) is np.ndarray and len(self._short) < _MOST_SHORT_WAYS:
-            program = self._function.program_of(x)
+        if type(x) is np.ndarray and len(programs.short) < _MOST_SHORT_WAYS:
+            program = function.program_of(x)
             if program is not None:
-                self._short[kind] = program
+                programs.short[kind] = program
         return outputs
 
 

@@ -12,6 +12,8 @@
 #include <mutex>
 #include <new>
 
+#include "base/moves.h"
+
 namespace lamina {
 namespace {
 
@@ -248,6 +250,7 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
                                     [](const VariablePtr& v) { return is_zero(v->value_); });
   Tensor flat = all_zero ? Tensor::zeros(whole) : Tensor(whole);
   mark_as_state(flat);
+  Move move(variables.size());
   for (std::size_t i = 0; i < variables.size(); ++i) {
     auto* place = static_cast<std::byte*>(flat.raw()) + offsets[i];
     const std::size_t bytes = variables[i]->value_.bytes();
@@ -255,6 +258,7 @@ VariablePtr pack(std::span<const VariablePtr> variables, std::string name) {
       std::memcpy(place, variables[i]->value_.raw(), bytes);
       std::memset(place + bytes, 0, offsets[i + 1] - offsets[i] - bytes);
     }
+    move.leave(variables[i]->value_.owner());
     variables[i]->value_ = Tensor::wrap(specs[i], place, flat.owner());
   }
   note_state_change();

@@ -204,6 +204,7 @@ class EpochRunner {
     const std::int64_t first = batch * options_.batch;
     const std::int64_t rows = std::min(options_.batch, options_.rows - first);
     const bool whole = rows == options_.batch;
+    plan.rebind();  // a hook may have packed variables
     const auto read_inputs = [&] {
       if (borrows_)
         for (std::size_t c = 0; c < columns_.size(); ++c) plan.set_input(c, row(c, first));

@@ -1,7 +1,9 @@
 // Running a program: pointers and a loop. No strings, maps, locks, allocation or exceptions here.
 #include <cstring>
+#include <optional>
 
 #include "base/denormals.h"
+#include "base/moves.h"
 #include "base/pace.h"
 #include "base/parallel.h"
 #include "exec/program.h"
@@ -12,6 +14,8 @@ namespace lamina {
 struct Plan::Impl {
   explicit Impl(const Program::Impl& program) : program(program) {
     arena = Tensor(Spec{DType::u8, {static_cast<Dim>(program.layout.arena_bytes)}});
+    const std::unique_lock<std::mutex> lock = hold_places();
+    bound_at = moves();
     bind();
   }
 
@@ -94,6 +98,14 @@ struct Plan::Impl {
     for (const auto& [variable, address] : bound_to)
       if (memory_of(*variable) != address) return true;
     return false;
+  }
+
+  void rebind() {
+    if (!stay) stay.emplace();
+    if (moves() == bound_at) return;
+    const std::unique_lock<std::mutex> lock = hold_places();
+    if (moved()) bind();
+    bound_at = moves();
   }
 
   void run(std::size_t begin, std::size_t end, bool skips_steady) const {
@@ -184,14 +196,15 @@ struct Plan::Impl {
   std::vector<void*> inputs;
   std::vector<const void*> outputs;
   std::vector<std::pair<const Variable*, const void*>> bound_to;
+  std::uint64_t bound_at = 0;  // moves() then
+  std::optional<Stay> stay;    // from the first rebind() to release()
 };
 
 Plan::Plan(const Program& program) : impl_(std::make_unique<Impl>(program.impl())) {}
 Plan::~Plan() = default;
 
-void Plan::rebind() {
-  if (impl_->moved()) impl_->bind();
-}
+void Plan::rebind() { impl_->rebind(); }
+void Plan::release() { impl_->stay.reset(); }
 
 void* Plan::input(std::size_t i) const { return impl_->inputs[i]; }
 const void* Plan::output(std::size_t i) const { return impl_->outputs[i]; }

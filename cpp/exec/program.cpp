@@ -242,6 +242,7 @@ Program::Lease::Lease(std::shared_ptr<Program> program) : program_(std::move(pro
 
 Program::Lease::~Lease() {
   if (recording_ != nullptr) recording_->release();
+  plan_->release();
   const std::lock_guard<std::mutex> lock(program_->pool_mutex_);
   program_->pool_.push_back(std::move(plan_));
 }

@@ -121,3 +121,48 @@ def test_shuffling_whole_batches() -> None:
     made.fit(rows, rows, batch_size=3, shuffle="batch", verbose=0)
     assert seen[-1] == [9.0]
     assert sorted(seen[:3]) == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]
+
+
+def test_the_first_fit_in_the_middle_of_a_prediction() -> None:
+    """It moves the weights; the next batches are predicted from where they are then."""
+    made = model()
+
+    class Fit(lamina.callbacks.Callback):
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 0:
+                made.fit(X, Y, verbose=0)
+
+    before = made.predict(X, verbose=0)
+    batches = made.predict(X, batch_size=1, verbose=0, callbacks=[Fit()])
+    np.testing.assert_array_equal(batches[0], before[0])
+    np.testing.assert_array_equal(batches[1:], made.predict(X, verbose=0)[1:])
+
+
+def test_a_shared_layer_trained_by_another_model_between_batches() -> None:
+    """The one optimizer moves weights that the other one updates, one by one, meanwhile."""
+
+    class Plain(lamina.optimizers.SGD):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            variable.assign_sub(lamina.ops.cast(learning_rate, variable.dtype) * gradient)
+
+    inputs = lamina.Input((4,))
+    shared = layers.Dense(3, "tanh")(inputs)
+    one, other = (lamina.Model(inputs, layers.Dense(1)(shared)) for _ in range(2))
+    one.compile(Plain(0.1), "mse")
+    other.compile("sgd", "mse")
+    start = one.get_weights(), other.get_weights()
+
+    def train_other(batch: int, logs: Any = None) -> None:
+        other.train_on_batch(X[:3], Y[:3])
+
+    between = lamina.callbacks.LambdaCallback(on_train_batch_end=train_other)
+    one.fit(X, Y, batch_size=2, shuffle=False, verbose=0, callbacks=[between])
+    trained = one.get_weights(), other.get_weights()
+    one.set_weights(start[0])
+    other.set_weights(start[1])
+    for first in range(0, 8, 2):
+        one.train_on_batch(X[first : first + 2], Y[first : first + 2])
+        train_other(first)
+    for got, expected in zip(trained, (one.get_weights(), other.get_weights()), strict=True):
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -97,7 +97,10 @@ class LAMINA_API Plan {
  public:
   explicit Plan(const Program& program);
   ~Plan();
-  void rebind();                                    // after variables moved; cheap when none did
+  // Before every run while variables may move; cheap when none did. What the plan reads stays in
+  // memory from the first one to release(): those who lease a plan call both.
+  void rebind();
+  void release();
   void* input(std::size_t i) const;                 // write a batch here before run
   void set_input(std::size_t i, const void* data);  // with ProgramOptions::borrow
   const void* output(std::size_t i) const;

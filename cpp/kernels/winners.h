@@ -14,20 +14,46 @@ template <class T>
 struct ByteLanes {
   typedef std::int8_t Bytes __attribute__((vector_size(kLanes<T>)));
 
-  static LAMINA_INLINE std::size_t bytes(Dim left) {
-    return left >= kLanes<T> ? sizeof(Bytes) : static_cast<std::size_t>(left);
-  }
   static LAMINA_INLINE Mask<T> load(const std::uint8_t* p, Dim left) {
     Bytes v{};
-    std::memcpy(&v, p, bytes(left));
+    if (left >= kLanes<T>)
+      std::memcpy(&v, p, sizeof v);
+    else
+      v = load_few(p, left);
     return widen(v);
   }
   static LAMINA_INLINE void store(std::uint8_t* p, Mask<T> numbers, Dim left) {
     const Bytes v = __builtin_convertvector(numbers, Bytes);
-    std::memcpy(p, &v, bytes(left));
+    if (left >= kLanes<T>)
+      std::memcpy(p, &v, sizeof v);
+    else
+      store_few(p, v, left);
   }
 
  private:
+#if defined(__AVX512BW__)
+  static __mmask16 lanes(Dim n) { return static_cast<__mmask16>((1u << n) - 1); }
+  static LAMINA_INLINE Bytes load_few(const std::uint8_t* p, Dim n) {
+    const __m128i v = _mm_maskz_loadu_epi8(lanes(n), p);
+    Bytes few;
+    std::memcpy(&few, &v, sizeof few);
+    return few;
+  }
+  static LAMINA_INLINE void store_few(std::uint8_t* p, Bytes few, Dim n) {
+    __m128i v{};
+    std::memcpy(&v, &few, sizeof few);
+    _mm_mask_storeu_epi8(p, lanes(n), v);
+  }
+#else
+  static Bytes load_few(const std::uint8_t* p, Dim n) {
+    Bytes few{};
+    std::memcpy(&few, p, static_cast<std::size_t>(n));
+    return few;
+  }
+  static void store_few(std::uint8_t* p, Bytes few, Dim n) {
+    std::memcpy(p, &few, static_cast<std::size_t>(n));
+  }
+#endif
   // Without help the compiler takes the bytes one by one through general registers.
   static LAMINA_INLINE Mask<T> widen(Bytes v) {
 #if defined(__AVX512F__)

@@ -33,6 +33,12 @@ const Network kNetworks[] = {
      .conv = {{"padding", kSame}},
      .pool = {{"pool_size", Shape{2, 2}}, {"padding", kSame}},
      .bias = false},
+    // several channels whose gradient comes from the winners alone
+    {.x = {2, 8, 10, 3}, .w = {3, 3, 3, 20}, .conv = {}, .pool = {{"pool_size", Shape{2, 2}}}},
+    {.x = {2, 9, 9, 4},
+     .w = {3, 3, 4, 33},
+     .conv = {{"padding", kSame}},
+     .pool = {{"pool_size", Shape{2, 2}}, {"strides", Shape{3, 3}}}},
     // windows that overlap
     {.x = {2, 13, 11, 3},
      .w = {5, 3, 3, 16},
@@ -118,14 +124,44 @@ TEST(ConvPool, TiesAreDecidedAsThePoolingDecidesThem) {
   }
 }
 
-TEST(ConvPool, NanWins) {
+TEST(ConvPool, NumbersThatAreNotFinite) {
   const Network& n = kNetworks[0];
   const Graph g = step(n, DType::f32);
-  std::vector<Tensor> in = operands(g, DType::f32, false);
-  in[0].data<float>()[55] = NAN;
-  const auto a = Program::make(g)->run(in)[0], b = Program::make(g, {false, false})->run(in)[0];
-  for (std::size_t i = 0; i < a.size(); ++i)
-    EXPECT_EQ(std::isnan(a.data<float>()[i]), std::isnan(b.data<float>()[i]));
+  for (const float value : {NAN, INFINITY, -INFINITY, 3e38f}) {
+    std::vector<Tensor> in = operands(g, DType::f32, false);
+    in[0].data<float>()[55] = value;
+    const auto a = Program::make(g)->run(in)[0], b = Program::make(g, {false, false})->run(in)[0];
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      const float fused = a.data<float>()[i], plain = b.data<float>()[i];
+      EXPECT_TRUE(fused == plain || (std::isnan(fused) && std::isnan(plain))) << value << ' ' << i;
+    }
+  }
+}
+
+// The weights' gradient from the winners alone, and from the map that the input's gradient needs.
+TEST(ConvPool, MapAndWinnersGiveTheSameGradient) {
+  Network n{.x = {2, 9, 9, 15},
+            .w = {3, 3, 15, 33},
+            .conv = {{"padding", kSame}},
+            .pool = {{"pool_size", Shape{2, 2}}}};
+  const Graph winners = step(n, DType::f32);
+  n.wants_dx = true;
+  const Graph map = step(n, DType::f32);
+  const std::vector<Tensor> in = operands(map, DType::f32, false);
+  const auto a = Program::make(winners)->run(in), b = Program::make(map)->run(in);
+  for (std::size_t i = 0; i < a.size(); ++i) expect_near(a[i], b[i], 2e-4, to_string(n.x));
+}
+
+// In windows of any kind.
+TEST(ConvPool, ReluLeavesNoWinner) {
+  const std::vector<Tensor> in{f32(uniform({2, 9, 12, 1}, -1, 1)),
+                               f32(uniform({3, 3, 1, 20}, -1, 1, 2))};
+  for (const Shape& size : {Shape{2, 2}, Shape{3, 2}}) {
+    const Attrs attrs{{"activation", std::string("relu")}, {"pool_pool_size", size}};
+    const std::vector<Tensor> out = run_op("conv_max_pool", in, attrs);
+    for (std::size_t i = 0; i < out[0].size(); ++i)
+      EXPECT_EQ(out[1].data<std::uint8_t>()[i]<size[0] * size[1], out[0].data<float>()[i]> 0) << i;
+  }
 }
 
 TEST(ConvPool, StaysApartWhereTheMapIsNeeded) {

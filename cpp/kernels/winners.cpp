@@ -92,9 +92,10 @@ bool in_pairs(const PoolAxis& axis) {
 }  // namespace
 
 bool suit(const ConvShape& conv, const PoolShape& pool) {
-  return kLanes<float> == 16 && conv.kernel == ConvShape::Axes{1, kKernel, kKernel} &&
-         conv.unit_stride() && conv.dilation[1] == 1 && conv.dilation[2] == 1 &&
-         in_pairs(pool.axes[1]) && in_pairs(pool.axes[2]);
+  return kLanes<float> == 16 && conv.in_c + 1 < kLanes<float> &&
+         conv.kernel == ConvShape::Axes{1, kKernel, kKernel} && conv.unit_stride() &&
+         conv.dilation[1] == 1 && conv.dilation[2] == 1 && in_pairs(pool.axes[1]) &&
+         in_pairs(pool.axes[2]);
 }
 
 void weight_grad_rows(const ConvShape& conv, const PoolShape& pool,

@@ -23,7 +23,7 @@ struct ByteLanes {
     return widen(v);
   }
   static LAMINA_INLINE void store(std::uint8_t* p, Mask<T> numbers, Dim left) {
-    const Bytes v = __builtin_convertvector(numbers, Bytes);
+    const Bytes v = narrow(numbers);
     if (left >= kLanes<T>)
       std::memcpy(p, &v, sizeof v);
     else
@@ -55,6 +55,17 @@ struct ByteLanes {
   }
 #endif
   // Without help the compiler takes the bytes one by one through general registers.
+  static LAMINA_INLINE Bytes narrow(Mask<T> numbers) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      const __m256i n = (__m256i)numbers;
+      const __m128i words =
+          _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+      return (Bytes)_mm_cvtsi128_si64(_mm_packs_epi16(words, words));
+    }
+#endif
+    return __builtin_convertvector(numbers, Bytes);
+  }
   static LAMINA_INLINE Mask<T> widen(Bytes v) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4)

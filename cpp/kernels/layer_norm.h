@@ -40,7 +40,12 @@ template <class T, Dim kSize = 0>
 class LayerNorm {
  public:
   using Item = T;
-  LayerNorm(Dim size, T epsilon) : any_size_(size), epsilon_(epsilon) {}
+  // is_near: all rows stay in a cache.
+  LayerNorm(Dim size, T epsilon, bool is_near)
+      : any_size_(size),
+        epsilon_(epsilon),
+        is_near_(is_near),
+        is_short_(size * static_cast<Dim>(sizeof(T)) <= kShortBytes) {}
 
   // y may be x. gamma and beta are both there or both null.
   void forward(const T* x, Dim rows, const T* gamma, const T* beta, T* y) const {
@@ -50,7 +55,7 @@ class LayerNorm {
           rows, [&](Dim r, Dim n, Block<kRows>& b) { take_means(x + r * size(), n, b); },
           [&](Dim r, Dim n, Block<kRows>& b) { take_scales(x + r * size(), n, b); },
           [&](Dim r, Dim n, const Block<kRows>& b) {
-            in_groups(n, [&](Dim i, auto group) {
+            in_groups(n, gamma != nullptr, [&](Dim i, auto group) {
               results<group()>(b, i, x + (r + i) * size(), gamma, beta, y + (r + i) * size());
             });
           });
@@ -71,7 +76,7 @@ class LayerNorm {
               take_shares(dy + r * size(), x + r * size(), n, gamma, b);
           },
           [&](Dim r, Dim n, const Block<kRows>& b) {
-            in_groups(n, [&](Dim i, auto group) {
+            in_groups(n, sums != nullptr, [&](Dim i, auto group) {
               const Dim at = (r + i) * size();
               gradients<group()>(b, i, dy + at, x + at, gamma, dx == nullptr ? nullptr : dx + at,
                                  sums);
@@ -81,16 +86,19 @@ class LayerNorm {
   }
 
  private:
-  // Small enough that memory is read and written in turns, not in bursts.
-  static constexpr Dim kBlockBytes = 4096;
-  // Rows that are written together, column by column: short ones, which lie close to each other.
-  static constexpr int kGroup = kSize == 0 || kSize > 64 ? 1 : kVecBytes == 64 ? 4 : 2;
+  // Of a block of x. In a cache four rows of usual sizes; memory is to be read and written in
+  // turns, not in bursts.
+  static constexpr Dim kNearBytes = 6144, kFarBytes = 3072;
+  // Rows that are written together, column by column: they share the loads of gamma and beta, or of
+  // the sums for these. Memory takes them better one by one, unless they are short.
+  static constexpr int kGroup = kVecBytes == 64 ? 4 : 2;
+  static constexpr Dim kShortBytes = 256;
 
-  // What the rows of a block have of their own: mean and one over the standard deviation of x,
-  // means of what arrives and of that times the normalized x.
+  // What the rows of a block have of their own: mean and one over the standard deviation of x; and
+  // what is taken from their gradients, `shift` and, times x's distance from the mean, `bend`.
   template <int kRows>
   struct Block {
-    T mean[kLanes<T>], scale[kLanes<T>], share[kLanes<T>], along[kLanes<T>];
+    T mean[kLanes<T>], scale[kLanes<T>], shift[kLanes<T>], bend[kLanes<T>];
     static LAMINA_INLINE Vec<T> of(const T* values, Dim row) {
       return broadcast(values[row * (kLanes<T> / kRows)]);
     }
@@ -112,7 +120,8 @@ class LayerNorm {
   // Calls run with the rows of a block, a constant.
   template <class Run>
   void with_block(Dim rows, const Run& run) const {
-    const Dim most = rows == 1 ? 1 : kBlockBytes / static_cast<Dim>(sizeof(T)) / (size() + 1);
+    const Dim bytes = is_near_ ? kNearBytes : kFarBytes;
+    const Dim most = rows == 1 ? 1 : bytes / static_cast<Dim>(sizeof(T)) / std::max<Dim>(size(), 1);
     choose_block<kLanes<T>>(most, run);
   }
   template <int kRows, class Run>
@@ -142,9 +151,13 @@ class LayerNorm {
   }
 
   template <class Body>
-  static LAMINA_INLINE void in_groups(Dim rows, const Body& body) {
+  LAMINA_INLINE void in_groups(Dim rows, bool they_share, const Body& body) const {
     Dim i = 0;
-    for (; i + kGroup <= rows; i += kGroup) body(i, std::integral_constant<int, kGroup>{});
+    if (is_short_ || (is_near_ && they_share)) {
+      for (; i + kGroup <= rows; i += kGroup) body(i, std::integral_constant<int, kGroup>{});
+      if constexpr (kGroup > 2)
+        for (; i + 2 <= rows; i += 2) body(i, std::integral_constant<int, 2>{});
+    }
     for (; i < rows; ++i) body(i, std::integral_constant<int, 1>{});
   }
 
@@ -168,13 +181,29 @@ class LayerNorm {
       sums[s] = (chain[0][s] + chain[1][s]) + (chain[2][s] + chain[3][s]);
   }
 
-  // Means over the rows of a block, as the lanes of vectors; add(row, ...) as above.
-  template <int kRows, int kSums, class Add>
-  LAMINA_INLINE void means(Dim rows, const Add& add, Vec<T> (&result)[kSums]) const {
+  // The sum of a row as a vector, likewise.
+  LAMINA_INLINE Vec<T> sum_of(const T* x) const {
+    constexpr Dim kStep = 4 * kLanes<T>;
+    Vec<T> chain[4] = {};
+    Dim i = 0;
+    for (; i + kStep <= whole(); i += kStep)
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        const Vec<T> v = load(x + i + k * kLanes<T>);
+        chain[k] = i == 0 ? v : chain[k] + v;
+      }
+    for (; i < whole(); i += kLanes<T>) chain[0] += load(x + i);
+    if (whole() < size()) chain[1] += load_n(x + whole(), static_cast<int>(size() - whole()));
+    return (chain[0] + chain[1]) + (chain[2] + chain[3]);
+  }
+
+  // Means over the rows of a block, as the lanes of vectors; sums_of(row, sums) gives those of one.
+  template <int kRows, int kSums, class SumsOf>
+  LAMINA_INLINE void means(Dim rows, const SumsOf& sums_of, Vec<T> (&result)[kSums]) const {
     Vec<T> parts[kSums][kRows];
     for (Dim r = 0; r < rows; ++r) {
       Vec<T> sums[kSums];
-      folded([&](Dim i, auto some, Vec<T>* to) { add(r, i, some, to); }, sums);
+      sums_of(r, sums);
       for (int s = 0; s < kSums; ++s) parts[s][r] = sums[s];
     }
     for (Dim r = rows; r < kRows; ++r)
@@ -203,9 +232,7 @@ class LayerNorm {
   LAMINA_INLINE void take_means(const T* x, Dim rows, Block<kRows>& b) const {
     Vec<T> mean[1];
     means<kRows>(
-        rows,
-        [&](Dim r, Dim i, auto some, Vec<T>* sums) { sums[0] += some.load(x + r * size() + i); },
-        mean);
+        rows, [&](Dim r, Vec<T>(&sums)[1]) { sums[0] = sum_of(x + r * size()); }, mean);
     store<T>(b.mean, mean[0]);
   }
 
@@ -214,9 +241,15 @@ class LayerNorm {
     Vec<T> variance[1];
     means<kRows>(
         rows,
-        [&](Dim r, Dim i, auto some, Vec<T>* sums) {
-          const Vec<T> apart = some.kept(some.load(x + r * size() + i) - b.of(b.mean, r));
-          sums[0] += apart * apart;
+        [&](Dim r, Vec<T>(&sums)[1]) {
+          const T* const row = x + r * size();
+          const Vec<T> mean = b.of(b.mean, r);
+          folded(
+              [&](Dim i, auto some, Vec<T>* to) {
+                const Vec<T> apart = some.kept(some.load(row + i) - mean);
+                to[0] += apart * apart;
+              },
+              sums);
         },
         variance);
     keep_scales(variance[0], b);
@@ -228,19 +261,25 @@ class LayerNorm {
     Vec<T> mean[3];  // of the squared distance from the mean, of d, of d times the distance
     means<kRows>(
         rows,
-        [&](Dim r, Dim i, auto some, Vec<T>* sums) {
-          const Dim at = r * size() + i;
-          const Vec<T> apart = some.kept(some.load(x + at) - b.of(b.mean, r));
-          Vec<T> d = some.load(dy + at);
-          if (gamma != nullptr) d *= some.load(gamma + i);
-          sums[0] += apart * apart;
-          sums[1] += d;
-          sums[2] += d * apart;
+        [&](Dim r, Vec<T>(&sums)[3]) {
+          const T *const row = x + r * size(), *const arrived = dy + r * size();
+          const Vec<T> of_row = b.of(b.mean, r);
+          folded(
+              [&](Dim i, auto some, Vec<T>* to) {
+                const Vec<T> apart = some.kept(some.load(row + i) - of_row);
+                Vec<T> d = some.load(arrived + i);
+                if (gamma != nullptr) d *= some.load(gamma + i);
+                to[0] += apart * apart;
+                to[1] += d;
+                to[2] += d * apart;
+              },
+              sums);
         },
         mean);
     keep_scales(mean[0], b);
-    store<T>(b.share, mean[1]);
-    store<T>(b.along, mean[2] * load(b.scale));
+    const Vec<T> scale = load(b.scale);
+    store<T>(b.shift, mean[1] * scale);
+    store<T>(b.bend, mean[2] * scale * (scale * scale));
   }
 
   template <int kGroupRows, int kRows>
@@ -269,12 +308,12 @@ class LayerNorm {
   template <int kGroupRows, int kRows>
   LAMINA_INLINE void gradients(const Block<kRows>& b, Dim row, const T* dy, const T* x,
                                const T* gamma, T* dx, T* sums) const {
-    Vec<T> mean[kGroupRows], scale[kGroupRows], share[kGroupRows], slope[kGroupRows];
+    Vec<T> mean[kGroupRows], scale[kGroupRows], shift[kGroupRows], bend[kGroupRows];
     for (int g = 0; g < kGroupRows; ++g) {
       mean[g] = b.of(b.mean, row + g);
       scale[g] = b.of(b.scale, row + g);
-      share[g] = b.of(b.share, row + g);
-      slope[g] = b.of(b.along, row + g);
+      shift[g] = b.of(b.shift, row + g);
+      bend[g] = b.of(b.bend, row + g);
     }
     each([&](Dim i, auto some) {
       const Vec<T> factor = gamma == nullptr ? broadcast<T>(1) : some.load(gamma + i);
@@ -282,12 +321,11 @@ class LayerNorm {
       if (sums != nullptr) along = some.load(sums + i), total = some.load(sums + size() + i);
       for (int g = 0; g < kGroupRows; ++g) {
         const Dim at = g * size() + i;
-        const Vec<T> normalized = (some.load(x + at) - mean[g]) * scale[g];
-        const Vec<T> d = some.load(dy + at);
-        along += d * normalized;
+        const Vec<T> apart = some.load(x + at) - mean[g], d = some.load(dy + at);
+        const Vec<T> scaled = d * scale[g];
+        along += scaled * apart;
         total += d;
-        if (dx != nullptr)
-          some.store(dx + at, scale[g] * (d * factor - share[g] - normalized * slope[g]));
+        if (dx != nullptr) some.store(dx + at, scaled * factor - (apart * bend[g] + shift[g]));
       }
       if (sums != nullptr) some.store(sums + i, along), some.store(sums + size() + i, total);
     });
@@ -298,6 +336,7 @@ class LayerNorm {
 
   Dim any_size_;
   T epsilon_;
+  bool is_near_, is_short_;
 };
 
 }  // namespace lamina::kernels

@@ -25,16 +25,19 @@ struct Rows {
 
 // Calls make with the kernel for rows of that size; frequent sizes have one of their own.
 template <class Make>
-Kernel with_layer_norm(DType dtype, Dim size, const Attrs& attrs, const Make& make) {
+Kernel with_layer_norm(DType dtype, const Rows& rows, const Attrs& attrs, const Make& make) {
+  constexpr double kNearBytes = 4 << 20;
   return with_float(dtype, [&](auto tag) -> Kernel {
     using T = decltype(tag);
+    const Dim size = rows.size;
+    const bool is_near = rows.elements() * sizeof(T) <= kNearBytes;
     const auto epsilon = static_cast<T>(attr_real(attrs, "epsilon", 0));
     if constexpr (std::is_same_v<T, float>) {
-      if (size == 64) return make(kernels::LayerNorm<T, 64>(size, epsilon));
-      if (size == 128) return make(kernels::LayerNorm<T, 128>(size, epsilon));
-      if (size == 256) return make(kernels::LayerNorm<T, 256>(size, epsilon));
+      if (size == 64) return make(kernels::LayerNorm<T, 64>(size, epsilon, is_near));
+      if (size == 128) return make(kernels::LayerNorm<T, 128>(size, epsilon, is_near));
+      if (size == 256) return make(kernels::LayerNorm<T, 256>(size, epsilon, is_near));
     }
-    return make(kernels::LayerNorm<T>(size, epsilon));
+    return make(kernels::LayerNorm<T>(size, epsilon, is_near));
   });
 }
 
@@ -62,7 +65,7 @@ Bound bind_forward(const BindArgs& a) {
   const bool scales = a.in.size() == 3;
   Bound bound;
   bound.flops = 10 * rows.elements();
-  bound.run = with_layer_norm(a.in[0].dtype, rows.size, a.attrs, [&](auto norm) -> Kernel {
+  bound.run = with_layer_norm(a.in[0].dtype, rows, a.attrs, [&](auto norm) -> Kernel {
     using T = typename decltype(norm)::Item;
     return [=](const Run& r) {
       const T* const gamma = scales ? r.in<T>(1) : nullptr;
@@ -105,7 +108,7 @@ Bound bind_grad(const BindArgs& a) {
   if (sums)
     bound.scratch_bytes =
         static_cast<std::size_t>(rows.slices() * 2 * rows.size) * item_size(a.in[0].dtype);
-  bound.run = with_layer_norm(a.in[0].dtype, rows.size, a.attrs, [&](auto norm) -> Kernel {
+  bound.run = with_layer_norm(a.in[0].dtype, rows, a.attrs, [&](auto norm) -> Kernel {
     using T = typename decltype(norm)::Item;
     return [=](const Run& r) {
       T* const parts = sums ? reinterpret_cast<T*>(r.scratch) : nullptr;

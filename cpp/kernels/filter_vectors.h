@@ -58,7 +58,7 @@ void over_filters(const ConvShape& s, const Body& body) {
 // partition. Without a product to share the work is mostly loads and stores, so that of one image
 // is worth a thread long before a matrix product is.
 inline Dim part_of_rows(Dim pixels, Dim width, double work) {
-  constexpr double kLeastWork = 32768;  // multiply-adds
+  constexpr double kLeastWork = 16384;  // multiply-adds
   const auto threads = std::clamp<Dim>(static_cast<Dim>(work / kLeastWork), 1, threads_at_hand());
   const Dim part = std::min(conv_part(pixels, work), patches::ceil_div(pixels, threads));
   return part > width ? patches::ceil_div(part, width) * width : part;

@@ -148,6 +148,11 @@ struct PoolCells {
   // Calls body(position of the cell in its example), rows first.
   template <class Body>
   LAMINA_INLINE void each(const Body& body) const {
+    if (back - front == 1 && bottom - top == 2 && right - left == 2) {  // the usual: no loops
+      const Dim upper = first(), lower = upper + width;
+      body(upper), body(upper + 1), body(lower), body(lower + 1);
+      return;
+    }
     for (Dim d = front; d < back; ++d)
       for (Dim h = top; h < bottom; ++h) {
         const Dim row = (d * height + h) * width;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/parallel.h"
+#include "base/even_parts.h"
 #include "kernels/gemm.h"
 #include "kernels/shares.h"
 #include "kernels/vec.h"
@@ -94,7 +94,8 @@ void combine(Dim count, Dim n, const T* from, Dim size, T* c, const F& f, const 
 template <class T>
 void finish_sum(Dim count, Dim m, Dim n, const T* sums, T* c, const Epilogue<T>& e) {
   const auto rows_with = [&](const auto& f) {
-    parallel_for(m, std::max<Dim>(1, 8192 / std::max<Dim>(1, n)), [&](Dim begin, Dim end) {
+    const Dim grain = std::max<Dim>(1, 8192 / std::max<Dim>(1, n));
+    parallel_evenly(m, std::max<Dim>(1, grain / 2), 1, grain, [&](Dim begin, Dim end) {
       if (e.bias == nullptr)
         return combine(count, (end - begin) * n, sums + begin * n, m * n, c + begin * n, f);
       for (Dim i = begin; i < end; ++i)

@@ -154,14 +154,17 @@ void zero_maps(const ConvPoolShape& s, T* dz) {
   });
 }
 
-// ---- Bands: pooled rows whose map fits L1; the whole map where rows of windows overlap.
+// ---- Bands: pooled rows that are computed together. With a map they are so few that it fits L1,
+// or all where rows of windows overlap; without, as many as are worth handing to another thread.
 
-Bands bands(const ConvPoolShape& s) {
+Bands bands(const ConvPoolShape& s, bool has_map) {
   const PoolAxis& down = s.pool.axes[1];
   const Dim all = down.outputs();
-  if (down.overlaps() || all == 0) return {all, std::max<Dim>(1, all)};
-  const Dim tallest = ceil_div(down.size, all) * s.conv.out[2] * s.conv.out_c * Dim{sizeof(float)};
-  return {all, std::clamp<Dim>(kBandBytes / (tallest + 1), 1, all)};
+  if (down.overlaps()) return {all, all};
+  const Dim tallest = ceil_div(down.size, all) * s.conv.out[2] * s.conv.out_c;
+  const Dim rows = has_map ? kBandBytes / (tallest * Dim{sizeof(float)} + 1)
+                           : static_cast<Dim>(kPartWork) / (tallest * s.conv.depth() + 1);
+  return {all, std::clamp<Dim>(rows, 1, all)};
 }
 
 struct Band {
@@ -200,6 +203,12 @@ T* map_workspace(const ConvPoolShape& s, const Bands& bands) {
   return workspace<T>(kMapSlot, rows * s.conv.out[2] * s.conv.out_c);
 }
 
+// Whether the gradients of the weights need no map of gradients. dz: the maps to write, or null.
+template <class T>
+bool from_winners(const ConvPoolShape& s, const T* dz) {
+  return std::is_same_v<T, float> && dz == nullptr && winners::suit(s.conv, s.pool);
+}
+
 // What a band adds to the gradients of weights and bias.
 template <class T>
 class WeightGradient {
@@ -210,7 +219,7 @@ class WeightGradient {
       : s_(s), bands_(bands), reader_(s.conv), x_(x), pooled_(pooled), dz_(dz) {
     overlaps_ = s.pool.overlaps();
     zeroes_ = overlaps_ || !tiles(s.pool.axes[1]) || !tiles(s.pool.axes[2]);
-    by_winners_ = dz == nullptr && winners::suit(s.conv, s.pool);
+    from_winners_ = from_winners(s, dz);
     if (dz != nullptr && zeroes_) zero_maps(s, dz);
   }
 
@@ -219,7 +228,7 @@ class WeightGradient {
     const Dim at = band.example * s_.pooled() + band.begin * line;
     const T* const image = x_ + band.example * s_.conv.in_plane() * s_.conv.in_c;
     if constexpr (std::is_same_v<T, float>)
-      if (by_winners_)
+      if (from_winners_)
         return winners::weight_grad_rows(s_.conv, s_.pool, reader_, image, pooled_, at, band.begin,
                                          band.end, dw, db);
     T* const map = map_of(band);
@@ -242,7 +251,7 @@ class WeightGradient {
   const T* x_;
   const PooledGradient<T> pooled_;
   T* dz_;
-  bool overlaps_, zeroes_, by_winners_;
+  bool overlaps_, zeroes_, from_winners_;
 };
 
 }  // namespace
@@ -264,10 +273,10 @@ template <class T>
 void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogue<T>& e, T* y,
                    std::uint8_t* where) {
   const direct::Reader<T> reader(s.conv);
-  const Bands parts = bands(s);
+  const PooledTiles<T> tiles(s.conv, s.pool, reader, w, e);
+  const Bands parts = bands(s, !tiles.suit());
   const Dim image = s.conv.in_plane() * s.conv.in_c, line = s.pooled() / s.pool.axes[1].outputs();
   const Dim all = s.conv.batch * parts.count;
-  const PooledTiles<T> tiles(s.conv, s.pool, reader, w, e);
   const bool relu = e.activation == Activation::relu;
   parallel_for(all, part_size(s, parts, all), [&](Dim first, Dim last) {
     for (Dim i = first; i < last; ++i) {
@@ -287,14 +296,15 @@ void conv_max_pool(const ConvPoolShape& s, const T* x, const T* w, const Epilogu
 }
 
 Dim conv_max_pool_grad_scratch(const ConvPoolShape& s) {
-  return slice_count(s, bands(s)) * (s.conv.weights() + s.conv.out_c);
+  return std::max(slice_count(s, bands(s, true)), slice_count(s, bands(s, false))) *
+         (s.conv.weights() + s.conv.out_c);
 }
 
 template <class T>
 void conv_max_pool_grad(const ConvPoolShape& s, const T* x, const T* dy, const std::uint8_t* where,
                         T* dw, T* db, T* dz, T* scratch) {
   const Dim weights = s.conv.weights(), filters = s.conv.out_c;
-  const Bands parts = bands(s);
+  const Bands parts = bands(s, !from_winners(s, dz));
   const Dim all = s.conv.batch * parts.count, size = part_size(s, parts, kMostSlices);
   const Dim slices = slice_count(s, parts);
   const WeightGradient<T> gradient(s, parts, x, {dy, where}, dz);

@@ -13,9 +13,12 @@ class PooledTiles {
   PooledTiles(const ConvShape& conv, const PoolShape& pool, const direct::Reader<T>& reader,
               const T* w, const Epilogue<T>& e);
 
+  // Whether the windows are 2 x 2 side by side and the activation fits into a tile.
+  bool suit() const { return suits_; }
+
   // Pooled rows [begin, end) of an example; `where`, the winners' numbers, may be null. False, and
-  // nothing written, unless the windows are 2 x 2 side by side, the activation fits into a tile
-  // and no sum can be NaN or infinite: then a comparison of two sums needs one instruction.
+  // nothing written, unless the tiles suit and no sum can be NaN or infinite: then a comparison of
+  // two sums needs one instruction.
   bool rows(const T* image, Dim begin, Dim end, T* y, std::uint8_t* where) const;
 
  private:

@@ -44,6 +44,9 @@ void multiply_windows(const Strip& strip, const Windows& job, float* dw, float* 
   constexpr int kCount = Strip::kCount;
   const Dim channels = job.channels, tap_step = channels * job.filters;
   const int run = static_cast<int>(channels) + 1;  // two pixels of a row
+  // Where the pixels of the four cells lie in the vectors of two rows.
+  const Vec<float> cells =
+      (Vec<float>)Mask<float>{0, run - 1, kLanes<float>, kLanes<float> + run - 1};
   const std::vector<Dim>& top = job.pool.axes[1].begin;
   Vec<float> sum[kTaps][kCount], bias[kCount] = {};
 #pragma GCC unroll 9
@@ -59,7 +62,7 @@ void multiply_windows(const Strip& strip, const Windows& job, float* dw, float* 
         Mask<float> winner;
         d[v] = job.pooled.load(strip, at, v, winner);
         bias[v] += d[v];
-        pixel[v] = (-(winner & 1) & static_cast<std::int32_t>(channels)) + (winner & 2) * 8;
+        pixel[v] = (Mask<float>)pick(cells, cells, winner);
       }
       const float* const corner = job.x + down * job.row_step + left * channels;
 #pragma GCC unroll 3

@@ -2,6 +2,7 @@
 // is then computed once for each of them: far less often than there are places in a text.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,7 +14,7 @@ class Distinct {
  public:
   // Bytes for `ids` numbers of [0, range); of them at most `most` are distinct.
   static std::size_t bytes(Dim ids, Dim range) {
-    return static_cast<std::size_t>(2 * ids + 2 * (most(ids, range) + 1) + range) *
+    return static_cast<std::size_t>(2 * ids + 2 * most(ids, range) + 1 + range) *
            sizeof(std::int32_t);
   }
   static Dim most(Dim ids, Dim range) { return ids < range ? ids : range; }
@@ -23,7 +24,7 @@ class Distinct {
         next_(slots_ + ids),
         values_(next_ + ids),
         heads_(values_ + most(ids, range) + 1),
-        slot_of_(heads_ + most(ids, range) + 1),
+        slot_of_(heads_ + most(ids, range)),
         ids_(ids) {}
 
   // id(place) is the number that stands there. Slots are numbered in the order of first appearance.
@@ -40,10 +41,13 @@ class Distinct {
       const bool is_old = is_taken & (values_[is_taken ? known : 0] == value);
       const Dim slot = is_old ? known : count_;
       values_[count_] = static_cast<std::int32_t>(value);
-      heads_[count_] = -1;
       slot_of_[value] = slots_[i] = static_cast<std::int32_t>(slot);
       count_ += is_old ? 0 : 1;
     }
+  }
+  // For first() and next().
+  void link_places() {
+    std::fill_n(heads_, count_, -1);
     for (Dim i = ids_ - 1; i >= 0; --i) {
       next_[i] = heads_[slots_[i]];
       heads_[slots_[i]] = static_cast<std::int32_t>(i);
@@ -59,7 +63,7 @@ class Distinct {
 
  private:
   std::int32_t *slots_, *next_;    // by place
-  std::int32_t *values_, *heads_;  // by slot, and one more that nothing is read from
+  std::int32_t *values_, *heads_;  // by slot; values_ has one more that counts for nothing
   std::int32_t* slot_of_;          // by number
   Dim ids_, count_ = 0;
 };

@@ -231,12 +231,14 @@ void GradientSums<T>::of_all_words(T* shared) const {
     if (call_.dx != nullptr) pack_b<T>(s_.features, wide(), call_.kernel, 1, wide(), to);
   };
   const PackedWeights packed(packed_b_size<T>(s_.features, wide()), shared, pack);
-  const Dim words = call_.words->count();
+  const Dim words = call_.words->count(), others = most_words(s_) - words;
   parallel_chunks(groups_, [&](std::int64_t g) {
-    of_words(words * g / groups_, words * (g + 1) / groups_, packed.here(), kernel_sum(g));
+    const auto share = [&](Dim count, Dim of) { return count * of / groups_; };
+    of_words(share(words, g), share(words, g + 1), packed.here(), kernel_sum(g));
+    if (call_.dx != nullptr)
+      zero_row(call_.dx + (words + share(others, g)) * s_.features,
+               (share(others, g + 1) - share(others, g)) * s_.features);
   });
-  if (call_.dx != nullptr)
-    zero_row(call_.dx + words * s_.features, (most_words(s_) - words) * s_.features);
 }
 
 // The words [begin, end): dx, and their share of the kernel's gradient, both through the sum of

@@ -180,7 +180,8 @@ Bound bind_grad(const BindArgs& a) {
     using T = decltype(tag);
     const std::size_t scratch = gru_backward_scratch<T>(shape, after);
     const auto run = [=](const Run& r) {
-      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      if (distinct) distinct->link_places();
       T* const dbias = r.out<T>(kDBias);
       const GruBackward<T> call{
           .shape = shape,

@@ -217,7 +217,8 @@ Bound bind_grad(const BindArgs& a) {
     using T = decltype(tag);
     const std::size_t scratch = rnn_backward_scratch<T>(shape, kGates);
     const auto run = [=](const Run& r) {
-      const std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      std::optional<Distinct> distinct = words.find(r, r.scratch + scratch);
+      if (distinct) distinct->link_places();
       const RnnBackward<T> call{.shape = shape,
                                 .options = options,
                                 .x = r.in<T>(G::x),

@@ -30,6 +30,7 @@ TEST(Distinct, NumbersEveryValueOnceAndKnowsItsPlaces) {
   std::vector<std::byte> memory(Distinct::bytes(6, 5), std::byte{0x7f});  // whatever was there
   Distinct distinct(memory.data(), 6, 5);
   distinct.build([&](Dim place) { return ids[static_cast<std::size_t>(place)]; });
+  distinct.link_places();
   ASSERT_EQ(distinct.count(), 3);
   std::vector<Dim> values, places;
   for (Dim slot = 0; slot < 3; ++slot) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include "kernels/shares.h"
 
@@ -60,8 +59,7 @@ std::vector<Product> products_of(std::span<const Spec> in, const Attrs& attrs) {
 using Parts = std::vector<std::pair<Dim, Dim>>;
 
 void require_tables(const InferArgs& a, Parts& parts) {
-  constexpr Dim kMost =
-      std::numeric_limits<std::int32_t>::max();  // a Place holds positions as int32
+  constexpr Dim kMost = std::numeric_limits<std::int32_t>::max();  // chains hold positions as int32
   for (const Table& t : tables_of(a.in, a.attrs)) {
     require_integer(a[t.input], "ids");
     require_same_dtype(a[0], a[t.input + 1]);
@@ -125,31 +123,16 @@ std::vector<Spec> infer(const InferArgs& a, const Layout& at) {
   return std::vector<Spec>(at.states, a[0]);
 }
 
-std::span<const Place> places_of(const void* ids, const Table& t, Dim from, Dim to) {
-  // Sorted by counting: next[row - from] is where the row's next place goes.
-  auto* const next = workspace<std::int32_t>(0, static_cast<std::size_t>(to - from));
-  auto* const found = workspace<std::int32_t>(1, static_cast<std::size_t>(t.ids) + 1);
-  auto* const sorted = workspace<Place>(2, static_cast<std::size_t>(t.ids));
-  std::fill_n(next, to - from, 0);
-  Dim count = 0;
+void Chains::build(const void* ids, const Table& t) const {
+  std::fill_n(head, t.rows, -1);
   with_index(t.ids_dtype, [&](auto tag) {
     const auto* const id = static_cast<const decltype(tag)*>(ids);
-    const Dim rows = to - from;
-    // Without a branch, for it could not be foretold. One out of range was noted by the lookup.
-    std::int32_t* end = found;
-    for (Dim i = 0; i < t.ids; ++i) {
-      *end = static_cast<std::int32_t>(i);
-      end += static_cast<std::uint64_t>(id[i] - from) < static_cast<std::uint64_t>(rows);
-    }
-    count = end - found;
-    for (Dim i = 0; i < count; ++i) ++next[id[found[i]] - from];
-    std::exclusive_scan(next, next + rows, next, 0);
-    for (Dim i = 0; i < count; ++i) {
-      const auto row = static_cast<std::int32_t>(id[found[i]]);
-      sorted[next[row - from]++] = {row, found[i]};
+    for (Dim i = t.ids - 1; i >= 0; --i) {
+      if (id[i] < 0 || id[i] >= t.rows) continue;  // noted as a failure by the lookup
+      next[i] = head[id[i]];
+      head[id[i]] = static_cast<std::int32_t>(i);
     }
   });
-  return {sorted, static_cast<std::size_t>(count)};
 }
 
 namespace {
@@ -172,8 +155,11 @@ Plan::Plan(std::span<const Spec> in, const Attrs& attrs)
   std::vector<Part> given;
   const Dim n = element_count(in[0].shape);
   double cost = static_cast<double>(n);
-  for (std::uint32_t i = 0; i < tables.size(); ++i)
+  for (std::uint32_t i = 0; i < tables.size(); ++i) {
     given.push_back({tables[i].begin, tables[i].end(), Piece::Kind::table, i});
+    chains.push_back(scratch_bytes);
+    scratch_bytes += Chains::bytes(tables[i]);
+  }
   for (std::uint32_t i = 0; i < products.size(); ++i) {
     const Product& p = products[i];
     given.push_back({p.begin, p.end(), Piece::Kind::product, i});

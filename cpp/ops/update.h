@@ -69,6 +69,8 @@ struct Plan {
   std::vector<Product> products;
   std::vector<Piece> pieces;
   std::vector<std::size_t> chunks{0};  // chunk c: pieces [chunks[c], chunks[c + 1])
+  std::vector<std::size_t> chains;     // where each table's begin in the scratch memory
+  std::size_t scratch_bytes = 0;
   double product_flops = 0;
   Dim given_elsewhere = 0;  // elements that the flat gradient is not read for
 
@@ -82,25 +84,20 @@ struct Plan {
   Dim count_ = 1;  // of chunks
 };
 
-// One of a table's ids: the row that it names, and where it stands among the ids.
-struct Place {
-  std::int32_t row, at;
+// The ids of each row of a table, as chains in the order of the ids: head[row], then next[id].
+struct Chains {
+  std::int32_t *head, *next;
+  Chains(std::byte* scratch, const Table& t)
+      : head(reinterpret_cast<std::int32_t*>(scratch)), next(head + t.rows) {}
+  static std::size_t bytes(const Table& t) {
+    return static_cast<std::size_t>(t.rows + t.ids) * sizeof(std::int32_t);
+  }
+  void build(const void* ids, const Table& t) const;
 };
-// Those that name one of the rows [from, to): row after row, and of one row in order. In the
-// calling thread's workspace, except for slot kGradientSlot.
-std::span<const Place> places_of(const void* ids, const Table& t, Dim from, Dim to);
 
 constexpr int kPackedSlot = 2, kGradientSlot = 3;  // of the thread's workspace; gemm has the others
 // A gradient's block: its elements (half the first-level cache or so) and its most columns.
 constexpr Dim kBlock = 7168, kBlockColumns = 512;
-constexpr std::ptrdiff_t kAhead = 4;  // places whose gradients are on their way
-
-// Has a cache fetch a row that is wanted a little later.
-template <class T>
-void ask_for(const T* row, Dim n) {
-  constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  for (Dim j = 0; j < n; j += kLine) __builtin_prefetch(row + j);
-}
 
 // One run of an update; knows what its threads need.
 template <class T, class Rule>
@@ -110,6 +107,8 @@ class Sweep {
       : plan_(plan), rule_(rule), run_(run), gradient_(run.in<T>(Rule::kStates)) {}
 
   void run() {
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i)
+      chains(i).build(run_.ins[plan_.tables[i].input], plan_.tables[i]);
     const auto chunks = static_cast<std::int64_t>(plan_.chunks.size()) - 1;
     // All threads have read the parameters since the last step.
     if (kCanStream && chunks > 1 && taking_lines_is_dear())
@@ -122,6 +121,10 @@ class Sweep {
   }
 
  private:
+  Chains chains(std::size_t table) const {
+    return {run_.scratch + plan_.chains[table], plan_.tables[table]};
+  }
+
   template <bool kStream>
   void run_chunk(std::int64_t chunk) const {
     const std::size_t begin = plan_.chunks[static_cast<std::size_t>(chunk)],
@@ -142,32 +145,29 @@ class Sweep {
     optimizer::sweep<T, kStream>(rule_, run_.ins, run_.outs, gradient, begin, end);
   }
 
-  // Rows that no id names go in one sweep, and no other thread has read them since the last step.
-  // Duplicate ids are summed in order.
+  // Rows without an id go in one sweep; duplicate ids are summed in order.
   template <bool kStream>
   void sweep_table(const Piece& piece) const {
     const Table& t = plan_.tables[piece.index];
+    const Chains chain = chains(piece.index);
     const T* const d_rows = run_.in<T>(t.input + 1);
-    const auto places = places_of(run_.ins[t.input], t, piece.from, piece.to);
     T* const sum = workspace<T>(kGradientSlot, static_cast<std::size_t>(t.width));
-    const auto sweep_unnamed = [&](Dim from, Dim to) {
-      if (from < to) sweep<false>(nullptr, t.begin + from * t.width, t.begin + to * t.width);
-    };
-    Dim row = piece.from;
-    for (auto place = places.begin(); place != places.end(); ++row) {
-      sweep_unnamed(row, place->row);
-      row = place->row;
-      const T* gradient = d_rows + place->at * t.width;
-      if (++place != places.end() && place->row == row) {
+    for (Dim row = piece.from; row < piece.to;) {
+      Dim next = row;
+      while (next < piece.to && chain.head[next] < 0) ++next;
+      if (next > row) sweep<kStream>(nullptr, t.begin + row * t.width, t.begin + next * t.width);
+      row = next;
+      if (row == piece.to) break;
+      const T* gradient = d_rows + chain.head[row] * t.width;
+      if (const std::int32_t second = chain.next[chain.head[row]]; second >= 0) {
         std::copy_n(gradient, t.width, sum);
-        for (; place != places.end() && place->row == row; ++place)
-          for (Dim k = 0; k < t.width; ++k) sum[k] += d_rows[place->at * t.width + k];
+        for (std::int32_t i = second; i >= 0; i = chain.next[i])
+          for (Dim k = 0; k < t.width; ++k) sum[k] += d_rows[i * t.width + k];
         gradient = sum;
       }
-      if (places.end() - place > kAhead) ask_for(d_rows + place[kAhead].at * t.width, t.width);
       sweep<kStream>(gradient, t.begin + row * t.width, t.begin + (row + 1) * t.width);
+      ++row;
     }
-    sweep_unnamed(row, piece.to);
   }
 
   // Stores the parameters in any case: lines that are dear to take arrive while the next block is
@@ -209,6 +209,7 @@ Bound sweeping(const BindArgs& a, double cost, const MakeRule& make_rule) {
   };
   Bound bound{
       .run = run,
+      .scratch_bytes = plan->scratch_bytes,
       .flops = cost * static_cast<double>(element_count(a.in[0].shape)) + plan->product_flops};
   if (plan->given_elsewhere > 0) {
     bound.bytes_read = 0;

@@ -12,6 +12,7 @@ namespace {
 constexpr Dim kRows = 112;      // of a product, at once: whole tiles, a few to share a panel
 constexpr Dim kGathered = 224;  // of the inputs, for a product
 constexpr Dim kWordRows = 112;  // of sums over the places of words
+constexpr Dim kAhead = 4;       // words whose rows are on their way
 
 // Weights that are packed already.
 template <class T>
@@ -232,9 +233,11 @@ void GradientSums<T>::of_all_words(T* shared) const {
   };
   const PackedWeights packed(packed_b_size<T>(s_.features, wide()), shared, pack);
   const Dim words = call_.words->count(), others = most_words(s_) - words;
+  // An update reads dx next, each thread its rows of the table.
+  const bool streams = kCanStream && taking_lines_is_dear();
   parallel_chunks(groups_, [&](std::int64_t g) {
     const auto share = [&](Dim count, Dim of) { return count * of / groups_; };
-    of_words(share(words, g), share(words, g + 1), packed.here(), kernel_sum(g));
+    of_words(share(words, g), share(words, g + 1), packed.here(), kernel_sum(g), streams);
     if (call_.dx != nullptr)
       zero_row(call_.dx + (words + share(others, g)) * s_.features,
                (share(others, g + 1) - share(others, g)) * s_.features);
@@ -244,22 +247,27 @@ void GradientSums<T>::of_all_words(T* shared) const {
 // The words [begin, end): dx, and their share of the kernel's gradient, both through the sum of
 // dz over the places of each word. A block of sums is used while the cache holds it.
 template <class T>
-void GradientSums<T>::of_words(Dim begin, Dim end, const T* weights, T* dkernel) const {
+void GradientSums<T>::of_words(Dim begin, Dim end, const T* weights, T* dkernel,
+                               bool streams) const {
   const Distinct& words = *call_.words;
   T* const rows = workspace<T>(2, static_cast<std::size_t>(kWordRows * (s_.features + wide())));
   T* const sums = rows + kWordRows * s_.features;
+  const auto word = [&](Dim slot) { return call_.x + words.value(slot) * s_.features; };
   for (Dim first = begin; first < end; first += kWordRows) {
     const Dim count = std::min(kWordRows, end - first);
     for (Dim i = 0; i < count; ++i) {
-      copy_row(rows + i * s_.features, call_.x + words.value(first + i) * s_.features, s_.features);
+      if (i + kAhead < count) ask_for(word(first + i + kAhead), s_.features);
+      copy_row(rows + i * s_.features, word(first + i), s_.features);
       sum_places(first + i, sums + i * wide());
     }
-    if (call_.dx != nullptr)
-      gemm_packed_serial<T>(count, s_.features, wide(), sums, wide(), weights,
-                            call_.dx + first * s_.features, s_.features, {});
     if (dkernel != nullptr)
       gemm_serial<T>(s_.features, wide(), count, rows, 1, s_.features, sums, wide(), 1, dkernel,
                      wide(), {.accumulate = first > begin});
+    if (call_.dx == nullptr) continue;
+    T* const to = call_.dx + first * s_.features;
+    T* const dx = streams ? rows : to;
+    gemm_packed_serial<T>(count, s_.features, wide(), sums, wide(), weights, dx, s_.features, {});
+    if (streams) stream_row(to, dx, count * s_.features);
   }
   if (begin == end && dkernel != nullptr) zero_row(dkernel, s_.features * wide());
 }

@@ -96,7 +96,7 @@ class GradientSums {
   void of_biases(const Places& b, T* out, bool goes_on) const;
 
   void of_all_words(T* shared) const;
-  void of_words(Dim begin, Dim end, const T* weights, T* dkernel) const;
+  void of_words(Dim begin, Dim end, const T* weights, T* dkernel, bool streams) const;
   void sum_places(Dim slot, T* sum) const;
 
   T* kernel_sum(Dim group) const;

@@ -9,7 +9,9 @@
 #include <initializer_list>
 
 #include "base/parallel.h"
+#include "base/shared_lines.h"
 #include "kernels/gemm.h"
+#include "kernels/prefetch.h"
 #include "kernels/rnn_cells.h"
 #include "kernels/rnn_slices.h"
 #include "kernels/stream.h"
@@ -44,23 +46,26 @@ void multiply_row(T* to, const T* a, const T* b, Dim n) {
       to, n, [](Vec<T> p, Vec<T> q) { return p * q; }, a, b);
 }
 
+// Copies past the caches what another thread has read before, or will read next.
+template <class T>
+void stream_row(T* to, const T* from, Dim n) {
+  stream_bytes(reinterpret_cast<std::byte*>(to), reinterpret_cast<const std::byte*>(from),
+               static_cast<std::size_t>(n) * sizeof(T));
+  finish_streams();
+}
+
 // Is what a forward pass keeps for the backward pass to be written past the caches? `elements` are
 // those of a row's step, in buffers that begin at `begins`. It is where the caches keep none of it
-// anyway: then memory need not be read before it is written.
+// anyway: then memory need not be read before it is written. And where lines are dear to take that
+// other threads have read: the sum over a word's places goes through all slices.
 template <class T>
 bool streams_kept(const RnnShape& s, Dim elements, std::initializer_list<const T*> begins) {
   constexpr std::size_t kMuch = std::size_t{16} << 20;
   if (!kCanStream || s.units % kLanes<T> != 0) return false;
   for (const T* begin : begins)
     if (reinterpret_cast<std::uintptr_t>(begin) % sizeof(Vec<T>) != 0) return false;
-  return static_cast<std::size_t>(s.places() * elements) * sizeof(T) >= kMuch;
-}
-
-// Has a cache fetch a row that is wanted a little later.
-template <class T>
-void ask_for(const T* row, Dim n) {
-  constexpr Dim kLine = 64 / Dim{sizeof(T)};
-  for (Dim j = 0; j < n; j += kLine) __builtin_prefetch(row + j);
+  return static_cast<std::size_t>(s.places() * elements) * sizeof(T) >= kMuch ||
+         (s.table > 0 && taking_lines_is_dear());
 }
 
 constexpr Dim kProjectedSteps = 28;  // steps projected at once: a few tiles of the product
@@ -137,18 +142,22 @@ void project_words(const Distinct& words, Dim features, Dim wide, const T* table
     if (packs) pack_b<T>(wide, features, kernel, wide, 1, to);
   };
   const PackedWeights packed(packs ? packed_b_size<T>(wide, features) : 0, shared, pack);
+  const bool streams = kCanStream && taking_lines_is_dear();
   parallel_for(words.count(), 2 * kProjectedSteps, [&](Dim begin, Dim end) {
-    T* rows = workspace<T>(2, static_cast<std::size_t>((end - begin) * features));
-    for (Dim i = begin; i < end; ++i)
-      copy_row(rows + (i - begin) * features, table + words.value(i) * features, features);
-    T* const out = projected + begin * wide;
+    const Dim count = end - begin;
+    T* const rows = workspace<T>(2, static_cast<std::size_t>(count * (features + wide)));
+    for (Dim i = 0; i < count; ++i)
+      copy_row(rows + i * features, table + words.value(begin + i) * features, features);
+    T* const to = projected + begin * wide;
+    T* const out = streams ? rows + count * features : to;
     if (packs) {
-      gemm_packed_serial<T>(end - begin, wide, features, rows, features, packed.here(), out, wide,
+      gemm_packed_serial<T>(count, wide, features, rows, features, packed.here(), out, wide,
                             {.bias = bias});
     } else {
-      gemm_serial<T>(end - begin, wide, features, rows, features, 1, kernel, wide, 1, out, wide,
+      gemm_serial<T>(count, wide, features, rows, features, 1, kernel, wide, 1, out, wide,
                      {.bias = bias});
     }
+    if (streams) stream_row(to, out, count * wide);
   });
 }
 inline Dim most_words(const RnnShape& s) { return Distinct::most(s.places(), s.table); }

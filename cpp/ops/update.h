@@ -21,6 +21,7 @@
 #include "base/shared_lines.h"
 #include "kernels/gemm.h"
 #include "kernels/optimizer.h"
+#include "kernels/prefetch.h"
 #include "ops/op.h"
 
 namespace lamina::update {
@@ -99,6 +100,8 @@ constexpr int kPackedSlot = 2, kGradientSlot = 3;  // of the thread's workspace;
 // A gradient's block: its elements (half the first-level cache or so) and its most columns.
 constexpr Dim kBlock = 7168, kBlockColumns = 512;
 
+constexpr Dim kAhead = 4;  // rows of a table whose gradients are on their way
+
 // One run of an update; knows what its threads need.
 template <class T, class Rule>
 class Sweep {
@@ -152,9 +155,12 @@ class Sweep {
     const Chains chain = chains(piece.index);
     const T* const d_rows = run_.in<T>(t.input + 1);
     T* const sum = workspace<T>(kGradientSlot, static_cast<std::size_t>(t.width));
+    Dim asked = piece.from;  // rows before it have their gradients on their way
     for (Dim row = piece.from; row < piece.to;) {
       Dim next = row;
       while (next < piece.to && chain.head[next] < 0) ++next;
+      for (; asked < std::min(next + kAhead, piece.to); ++asked)
+        if (chain.head[asked] >= 0) ask_for(d_rows + chain.head[asked] * t.width, t.width);
       if (next > row) sweep<kStream>(nullptr, t.begin + row * t.width, t.begin + next * t.width);
       row = next;
       if (row == piece.to) break;

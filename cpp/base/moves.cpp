@@ -4,6 +4,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 namespace lamina {
 namespace {
 
@@ -20,6 +24,13 @@ Places& places() {
   static auto* const places = new Places;
   return *places;
 }
+
+// A forked child finds the places free, whoever held them.
+#if defined(__unix__) || defined(__APPLE__)
+void lock_places() { places().mutex.lock(); }
+void unlock_places() { places().mutex.unlock(); }
+[[maybe_unused]] const int at_fork = pthread_atfork(lock_places, unlock_places, unlock_places);
+#endif
 
 // Each side writes and then reads what the other wrote: a Stay counts itself and looks for what was
 // left, a Move says that something is left and counts the Stays. One of the two comes here last.

@@ -7,6 +7,11 @@
 #include "lamina/epoch.h"
 #include "lamina/plan.h"
 
+#if defined(__unix__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
 using namespace lamina;
 
 namespace {
@@ -95,6 +100,35 @@ TEST(Moves, ThreadsReadWhatOthersMove) {
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(wrong, 0);
 }
+
+#if defined(__unix__)
+TEST(Moves, AForkedChildFindsThePlacesFree) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP();  // does not follow a fork with threads
+#endif
+  const VariablePtr w = ones(), mine = ones();
+  const auto program = adding(mine, 1);
+  const Tensor x = f32(uniform({1, kSize}));
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) move(w);
+  });
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      move(mine);
+      program->run({{x}});
+      _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
+  stop = true;
+  other.join();
+}
+#endif
 
 TEST(Moves, MemoryIsFreedWhenNobodyReadsItAnyMore) {
   const VariablePtr w = ones();

@@ -86,8 +86,8 @@ class LayerNorm {
   }
 
  private:
-  // Of a block of x. In a cache four rows of usual sizes; memory is to be read and written in
-  // turns, not in bursts.
+  // Of a block of x. In a cache four rows of usual sizes, or eight short ones; memory is to be read
+  // and written in turns, not in bursts.
   static constexpr Dim kNearBytes = 6144, kFarBytes = 3072;
   // Rows that are written together, column by column: they share the loads of gamma and beta, or of
   // the sums for these. Memory takes them better one by one, unless they are short.
@@ -120,7 +120,7 @@ class LayerNorm {
   // Calls run with the rows of a block, a constant.
   template <class Run>
   void with_block(Dim rows, const Run& run) const {
-    const Dim bytes = is_near_ ? kNearBytes : kFarBytes;
+    const Dim bytes = is_near_ && !is_short_ ? kNearBytes : kFarBytes;
     const Dim most = rows == 1 ? 1 : bytes / static_cast<Dim>(sizeof(T)) / std::max<Dim>(size(), 1);
     choose_block<kLanes<T>>(most, run);
   }

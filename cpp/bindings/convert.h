@@ -23,8 +23,10 @@ struct GraphHandle {
 };
 
 py::dtype numpy_dtype(DType dtype);
-// A tensor on the array's own memory, which it keeps alive. The array must be C-contiguous, in
-// native byte order and of an engine dtype: TypeError otherwise.
+// The array; a copy where its items do not begin at multiples of their size, as kernels expect.
+py::array aligned(const py::array& array);
+// A tensor on the (aligned) array's own memory, which it keeps alive. The array must be
+// C-contiguous, in native byte order and of an engine dtype: TypeError otherwise.
 Tensor tensor_of(const py::array& array);
 // The same, where the array's items are the bits of `dtype`, a type that NumPy lacks.
 Tensor tensor_of_bits(const py::array& array, const std::string& dtype);

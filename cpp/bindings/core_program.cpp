@@ -28,7 +28,8 @@ std::vector<const void*> pointers_of(const Graph& g, const std::vector<py::array
 namespace {
 
 // One run: arrays in, new arrays out.
-py::list call(Program& program, const std::vector<py::array>& inputs) {
+py::list call(Program& program, std::vector<py::array> inputs) {
+  std::transform(inputs.begin(), inputs.end(), inputs.begin(), aligned);
   const Graph& g = program.graph();
   const std::vector<const void*> in = pointers_of(g, inputs);
   py::list results;
@@ -247,6 +248,7 @@ void bind_program(py::module_& m) {
          std::int64_t first_batch, std::int64_t last_batch, py::object before, py::object after,
          bool every_batch, double interval_ms, bool watch_loss, py::object on_nonfinite,
          std::vector<std::optional<py::array>> sinks) {
+        std::transform(columns.begin(), columns.end(), columns.begin(), aligned);
         return epoch({std::move(main), std::move(tail), std::move(columns), rows, batch,
                       std::move(order), first_batch, last_batch, std::move(before),
                       std::move(after), std::move(on_nonfinite), every_batch, watch_loss,

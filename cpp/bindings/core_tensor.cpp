@@ -74,7 +74,14 @@ py::dtype numpy_dtype(DType dtype) {
   }
 }
 
-Tensor tensor_of(const py::array& array) {
+py::array aligned(const py::array& array) {
+  const auto address = reinterpret_cast<std::uintptr_t>(array.data());
+  const auto size = static_cast<std::uintptr_t>(array.itemsize());
+  return size == 0 || address % size == 0 ? array : py::array(array.attr("copy")());
+}
+
+Tensor tensor_of(const py::array& given) {
+  const py::array array = aligned(given);
   if ((array.flags() & py::array::c_style) == 0)
     throw TypeError("the array must be C-contiguous; use numpy.ascontiguousarray");
   Spec spec{dtype_of(array.dtype()), Shape(array.shape(), array.shape() + array.ndim())};
@@ -115,7 +122,7 @@ ShapeTuple tuple_of(const Shape& shape) {
 void bind_tensor(py::module_& m) {
   py::class_<Tensor>(m, "Tensor", "Numbers in aligned memory; shares it with NumPy both ways.")
       .def(py::init(&tensor_of), py::arg("array"),
-           "A tensor on the array's memory, without a copy.")
+           "A tensor on the array's memory, without a copy where that is aligned.")
       .def_static("of_bits", &tensor_of_bits, py::arg("array"), py::arg("dtype"),
                   "A tensor on the array's memory, whose bits are numbers of `dtype`.")
       .def_property_readonly("shape", [](const Tensor& t) { return tuple_of(t.shape()); })

@@ -53,7 +53,7 @@ class Tensor:
         """
     def __init__(self, array: numpy.ndarray) -> None:
         """
-        A tensor on the array's memory, without a copy.
+        A tensor on the array's memory, without a copy where that is aligned.
         """
     def clone(self) -> Tensor: ...
     def to_numpy(self) -> numpy.ndarray:

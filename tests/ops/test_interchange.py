@@ -65,6 +65,21 @@ def test_any_memory_layout(array: np.ndarray) -> None:
     np.testing.assert_array_equal(np.asarray(ops.convert_to_tensor(array) + 1.0), array + 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_arrays_at_odd_addresses_are_copied(dtype: str) -> None:
+    values = np.arange(24, dtype=dtype).reshape(6, 4)
+    array = np.frombuffer(b"\0" + values.tobytes(), "uint8")[1:].view(dtype).reshape(6, 4)
+    assert not array.flags.aligned
+    tensor = np.asarray(ops.convert_to_tensor(array))
+    assert tensor.flags.aligned
+    np.testing.assert_array_equal(tensor, values)
+    model = lamina.Sequential([lamina.Input((4,)), lamina.layers.Dense(2)])
+    expected = model.predict(values, verbose=0)
+    np.testing.assert_array_equal(model.predict(array, batch_size=4, verbose=0), expected)
+    for _ in range(3):
+        np.testing.assert_array_equal(model(array), expected)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 def test_dtypes_are_kept(dtype: str) -> None:
     tensor = ops.convert_to_tensor(np.array([0, 1, 1], dtype))

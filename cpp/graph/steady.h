@@ -7,8 +7,8 @@
 
 namespace lamina {
 
-// By value: is it made of small constants, and of variables that the graph does not assign, by ops that
-// always give the same?
+// By value: is it made of small constants, and of variables that the graph does not assign, by ops
+// that always give the same?
 std::vector<bool> steady_values(const Graph& graph);
 
 }  // namespace lamina

@@ -140,9 +140,9 @@ def _draw_roofline(axis: Any, profile: Profile) -> None:
     intensity = [op.flops / op.bytes for op in ops] or [1.0]
     shown = [op.gflops for op in ops if op.seconds > 0.002 * longest] or [1.0]
     low, high = min(*intensity, 0.05) / 1.5, max(*intensity, 100.0) * 1.5
-    bottom = max(min(shown) / 2, limits.gflops * 1e-5)
+    bottom, top = max(min(shown) / 2, limits.gflops * 1e-5), max(2 * max(shown), limits.gflops * 3)
     axis.set_xlim(low, high)
-    axis.set_ylim(bottom, limits.gflops * 3)
+    axis.set_ylim(bottom, top)
     _draw_limits(axis, profile, low, high)
     for phase in PHASES:
         part = [op for op in ops if op.phase == phase]

@@ -96,7 +96,7 @@ struct Chains {
   void build(const void* ids, const Table& t) const;
 };
 
-constexpr int kPackedSlot = 2, kGradientSlot = 3;  // of the thread's workspace; gemm has the others
+constexpr int kGradientSlot = 3;  // of the thread's workspace
 // A gradient's block: its elements (half the first-level cache or so) and its most columns.
 constexpr Dim kBlock = 7168, kBlockColumns = 512;
 

@@ -246,35 +246,14 @@ class Planner {
     }
   }
 
-  // Buffers share memory where that saves much. Of few bytes each has its own: threads cut the
-  // operations on one buffer at other places than those on another, and lines that one core has
-  // written are dear to another that overwrites them. In a training step, whose gradients are as
-  // many as its results, the caches are dearer.
+  // Largest first, each at the lowest offset where it meets no buffer that is alive with it.
   void place_arena() {
-    constexpr std::size_t kFew = 8 << 20;
     std::vector<std::uint32_t> order;
-    std::size_t all = 0;
     for (std::uint32_t r = 0; r < layout_.roots.size(); ++r) {
       const Root& root = layout_.roots[r];
-      if (root.kind != Root::Kind::arena || root.bytes == 0 || root.last < root.first) continue;
-      order.push_back(r);
-      all += aligned(root.bytes);
+      if (root.kind == Root::Kind::arena && root.bytes > 0 && root.last >= root.first)
+        order.push_back(r);
     }
-    if (all <= kFew && graph_.assigns.empty())
-      place_apart(order);
-    else
-      place_together(order);
-  }
-
-  void place_apart(const std::vector<std::uint32_t>& order) {
-    for (const std::uint32_t r : order) {
-      layout_.roots[r].offset = layout_.arena_bytes;
-      layout_.arena_bytes += aligned(layout_.roots[r].bytes);
-    }
-  }
-
-  // Largest first, each at the lowest offset where it meets no buffer that is alive with it.
-  void place_together(std::vector<std::uint32_t>& order) {
     std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
       return layout_.roots[a].bytes > layout_.roots[b].bytes;
     });

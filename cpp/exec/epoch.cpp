@@ -13,6 +13,7 @@
 #include "base/shared_lines.h"
 #include "exec/program.h"
 #include "kernels/narrow.h"
+#include "kernels/prefetch.h"
 #include "kernels/stream.h"
 #include "lamina/profile.h"
 
@@ -264,16 +265,13 @@ class EpochRunner {
     to += static_cast<std::size_t>(begin) * bytes;
     if (options_.order == nullptr)
       return copy(to, row(column, first + begin), static_cast<std::size_t>(end - begin) * bytes);
+    // The next row lies anywhere; it is on its way while this one is copied. Behind a page the
+    // processor reads ahead itself.
+    const auto asked = static_cast<Dim>(std::min<std::size_t>(bytes, 4096));
     for (std::int64_t r = begin; r < end; ++r, to += bytes) {
-      if (r + 1 < end) fetch(row(column, options_.order[first + r + 1]), bytes);
+      if (r + 1 < end) ask_for(row(column, options_.order[first + r + 1]), asked);
       copy(to, row(column, options_.order[first + r]), bytes);
     }
-  }
-
-  // The next row lies anywhere; it is on its way while this one is copied.
-  static void fetch(const std::byte* from, std::size_t bytes) {
-    constexpr std::size_t kMost = 4096, kLine = 64;  // behind that the processor reads ahead itself
-    for (std::size_t i = 0; i < std::min(bytes, kMost); i += kLine) __builtin_prefetch(from + i);
   }
 
   static bool finite(const void* value, DType dtype) {
